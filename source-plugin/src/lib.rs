@@ -1,0 +1,2 @@
+//! Genesys Cloud event source: subscriber core behind a small, stable C ABI.
+pub mod record;
