@@ -1,0 +1,90 @@
+//! Child processes that cannot outlive the test binary.
+//!
+//! Each child asks the kernel for SIGKILL when its parent dies (`PR_SET_PDEATHSIG`). "Parent" there means the
+//! *thread* that forked, and libtest ends a thread after each test; so every child is forked by one thread that
+//! lives as long as the process.
+#![expect(
+    unsafe_code,
+    reason = "the request must be made by the child between fork and exec"
+)]
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getppid};
+
+struct Request {
+    command: Command,
+    reply: SyncSender<io::Result<Child>>,
+}
+
+static SPAWNER: LazyLock<Mutex<SyncSender<Request>>> = LazyLock::new(|| {
+    let (requests, queue) = sync_channel::<Request>(1);
+    std::thread::Builder::new()
+        .name("spawner".into())
+        .spawn(move || {
+            for mut request in queue {
+                let child = request.command.spawn();
+                // a requester that has panicked meanwhile leaves a child whose handle nobody holds
+                if let Err(unclaimed) = request.reply.send(child)
+                    && let Ok(mut child) = unclaimed.0
+                {
+                    end(&mut child);
+                }
+            }
+        })
+        .expect("a thread for the spawner");
+    Mutex::new(requests)
+});
+
+/// Starts a child that the kernel kills when this process ends, however it ends.
+///
+/// # Errors
+/// Those of [`Command::spawn`].
+pub fn spawn(mut command: Command) -> io::Result<Child> {
+    let parent = getpid();
+    let bind_to_parent = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // the parent may have died before the request was made, and then no signal will come
+        if getppid() == parent {
+            Ok(())
+        } else {
+            Err(io::Error::other("the test binary is gone"))
+        }
+    };
+    // SAFETY: the closure makes two system calls that are async-signal-safe, allocates only on the failing path
+    // after which no lock is taken, and touches no memory of other threads.
+    unsafe { command.pre_exec(bind_to_parent) };
+    let (reply, answer) = sync_channel(1);
+    SPAWNER
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send(Request { command, reply })
+        .expect("the spawner thread lives as long as the process");
+    answer.recv().expect("the spawner answers each request")
+}
+
+/// Sends a signal to a child.
+///
+/// # Errors
+/// If the child has been waited for already, or the kernel refuses.
+pub fn signal(child: &mut Child, signal: Signal) -> io::Result<()> {
+    if child.try_wait()?.is_some() {
+        return Err(io::Error::other("the process has ended"));
+    }
+    // not yet waited for, so the id cannot belong to another process
+    let id = i32::try_from(child.id()).expect("the kernel's process ids fit in 22 bits");
+    Ok(kill(Pid::from_raw(id), signal)?)
+}
+
+/// Kills a child and waits for it; harmless if it has ended.
+pub fn end(child: &mut Child) {
+    if child.kill().is_ok() {
+        drop(child.wait());
+    }
+}
