@@ -102,6 +102,10 @@ impl Node {
             // a topic that nobody created must be an error here, as in production
             ("auto.create.topics.enable", "false"),
             ("min.insync.replicas", "1"),
+            // after a crash the next incarnation is let in only when the session of the last one has run out;
+            // the default of 9 s would be most of such a test
+            ("broker.session.timeout.ms", "2000"),
+            ("broker.heartbeat.interval.ms", "500"),
         ];
         // java.util.Properties takes the last of two equal keys, so a test's own properties win
         own.iter()
