@@ -42,7 +42,7 @@ pub fn binary(name: &str) -> PathBuf {
     let path = crate::profile_dir().join(name);
     assert!(
         path.is_file(),
-        "no {name} in the build: run `cargo build --workspace --bins --lib` first"
+        "no {name} in the build: run `cargo build --workspace` first"
     );
     path
 }
