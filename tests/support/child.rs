@@ -88,3 +88,68 @@ pub fn end(child: &mut Child) {
         drop(child.wait());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::PathBuf;
+    use std::process::Stdio;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Launch, Stream, wait_until};
+
+    const SOON: Duration = Duration::from_secs(10);
+    /// Set in the process that the test below kills.
+    const VICTIM: &str = "SUPPORT_TEST_VICTIM";
+
+    /// Runs itself once more as a process of its own, which starts a child and is killed.
+    #[test]
+    fn a_child_ends_when_the_test_binary_is_killed() {
+        if std::env::var_os(VICTIM).is_some() {
+            let mut sleep = Command::new("sleep");
+            sleep.arg("600");
+            let mut child = spawn(sleep).unwrap();
+            println!("child {} of the victim", child.id());
+            child.wait().unwrap();
+            return;
+        }
+        let name = "child::tests::a_child_ends_when_the_test_binary_is_killed";
+        let mut victim = Launch::program(&std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(VICTIM, "1")
+            .start();
+        let line = victim.wait_for_line(Stream::Stdout, "of the victim", SOON);
+        let id = line.split_whitespace().rev().nth(3).unwrap().to_owned();
+        assert!(is_alive(&id));
+        victim.signal(Signal::SIGKILL);
+        wait_until(SOON, "the child of a killed process ends", || !is_alive(&id));
+    }
+
+    #[test]
+    fn a_child_outlives_the_thread_that_asked_for_it() {
+        let asker = std::thread::spawn(|| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", "read -r _; exit 5"]).stdin(Stdio::piped());
+            spawn(shell).unwrap()
+        });
+        let mut child = asker.join().unwrap();
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+    }
+
+    #[test]
+    fn an_ended_child_takes_no_signal() {
+        let mut child = spawn(Command::new("true")).unwrap();
+        child.wait().unwrap();
+        assert!(signal(&mut child, Signal::SIGTERM).is_err());
+        end(&mut child);
+    }
+
+    /// A zombie has ended; whoever inherits it may be slow to collect it.
+    fn is_alive(id: &str) -> bool {
+        let stat = std::fs::read_to_string(PathBuf::from("/proc").join(id).join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+}
