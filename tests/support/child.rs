@@ -108,7 +108,7 @@ mod tests {
     fn a_child_ends_when_the_test_binary_is_killed() {
         if std::env::var_os(VICTIM).is_some() {
             let mut sleep = Command::new("sleep");
-            sleep.arg("600");
+            sleep.arg("60");
             let mut child = spawn(sleep).unwrap();
             println!("child {} of the victim", child.id());
             child.wait().unwrap();
