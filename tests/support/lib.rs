@@ -24,7 +24,7 @@ pub use frames::shared_frames;
 pub use kafka::Broker;
 pub use mock::Mock;
 pub use port::free_port;
-pub use process::{Launch, Process, Stream, binary};
+pub use process::{Finished, Launch, Process, Stream, binary};
 pub use read_back::{Isolation, ReadRecord, end_offsets, read_back, read_back_as};
 pub use wait::wait_until;
 

@@ -100,6 +100,20 @@ impl Launch {
         self
     }
 
+    /// Starts the process and waits for its end.
+    ///
+    /// # Panics
+    /// If it cannot be started or does not end within `deadline`.
+    pub fn run(self, deadline: Duration) -> Finished {
+        let mut process = self.start();
+        let status = process.wait(deadline);
+        Finished {
+            status,
+            stdout: process.lines(Stream::Stdout),
+            stderr: process.lines(Stream::Stderr),
+        }
+    }
+
     /// Starts the process.
     ///
     /// # Panics
@@ -130,6 +144,17 @@ impl Launch {
     }
 }
 
+/// What a process left that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code or signal.
+    pub status: ExitStatus,
+    /// Lines of standard output.
+    pub stdout: Vec<String>,
+    /// Lines of standard error.
+    pub stderr: Vec<String>,
+}
+
 /// A running process; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -144,6 +169,31 @@ impl Process {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Memory that the process holds now, in bytes (`VmRSS`).
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS")
+    }
+
+    /// The most memory that the process has held, in bytes (`VmHWM`).
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|line| {
+            let value = line.strip_prefix(field)?.strip_prefix(':')?;
+            value.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        });
+        kib.unwrap_or_else(|| panic!("no {field}{}", self.last_words())) * 1024
     }
 
     /// Every line kept of the stream so far, without line ends.
@@ -322,9 +372,10 @@ mod tests {
 
     #[test]
     fn input_is_given_whole_and_closed() {
-        let mut process = shell("cat").stdin("a\nb\n").start();
-        assert!(process.wait(SOON).success());
-        assert_eq!(process.lines(Stream::Stdout), ["a", "b"]);
+        let finished = shell("cat; echo c >&2").stdin("a\nb\n").run(SOON);
+        assert!(finished.status.success());
+        assert_eq!(finished.stdout, ["a", "b"]);
+        assert_eq!(finished.stderr, ["c"]);
     }
 
     #[test]
@@ -350,6 +401,8 @@ mod tests {
         let process = shell("exec sleep 600").start();
         let entry = PathBuf::from(format!("/proc/{}", process.id()));
         assert!(entry.exists());
+        let (now, peak) = (process.resident_bytes(), process.peak_resident_bytes());
+        assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
         drop(process);
         assert!(!entry.exists());
     }
