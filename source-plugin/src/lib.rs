@@ -1,3 +1,17 @@
 //! Genesys Cloud event source: subscriber core behind a small, stable C ABI.
+<<<<<<< HEAD
 pub mod queue;
+=======
+pub mod admission;
+pub mod counts;
+pub mod dead_letter;
+pub mod decode;
+pub mod dedup;
+pub mod identity;
+mod json;
+pub mod normalize;
+>>>>>>> core
 pub mod record;
+pub mod text;
+pub mod timestamp;
+pub mod topic;
