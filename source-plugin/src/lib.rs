@@ -1,7 +1,4 @@
 //! Genesys Cloud event source: subscriber core behind a small, stable C ABI.
-<<<<<<< HEAD
-pub mod queue;
-=======
 pub mod admission;
 pub mod counts;
 pub mod dead_letter;
@@ -10,7 +7,7 @@ pub mod dedup;
 pub mod identity;
 mod json;
 pub mod normalize;
->>>>>>> core
+pub mod queue;
 pub mod record;
 pub mod text;
 pub mod timestamp;
