@@ -95,7 +95,8 @@ pub(crate) struct Feed {
     replayed: usize,
     // events put into a batch
     offered: u64,
-    next_event: Form,
+    // how the next events go out, where not plainly
+    forms: VecDeque<Form>,
     duplicates_below: u64,
     malformed_below: u64,
     // apart from the traffic's, so that faults do not change the events
@@ -134,7 +135,7 @@ impl Feed {
                 .unwrap_or_default(),
             replayed: 0,
             offered: 0,
-            next_event: Form::Plain,
+            forms: VecDeque::new(),
             duplicates_below: share_of_u32(options.duplicates_percent),
             malformed_below: share_of_u32(options.malformed_percent),
             fault_rng,
@@ -312,8 +313,8 @@ impl Feed {
         match action {
             Action::Duplicate { back } => self.push_duplicate(back, batch),
             Action::Malformed { shape } => self.push_malformed(shape, batch),
-            Action::Binary => self.next_event = Form::Binary,
-            Action::Fragmented { parts } => self.next_event = Form::Fragmented(parts),
+            Action::Binary => self.push_form(Form::Binary),
+            Action::Fragmented { parts } => self.push_form(Form::Fragmented(parts)),
             Action::Replay => (0..self.replay.len()).for_each(|_| self.push_replay(batch)),
             Action::Offence(offence) => {
                 push_offence(offence, batch);
@@ -324,8 +325,15 @@ impl Feed {
         None
     }
 
+    // bounded, since two `every=1` faults ask for more forms than there are events
+    fn push_form(&mut self, form: Form) {
+        if self.forms.len() < HISTORY {
+            self.forms.push_back(form);
+        }
+    }
+
     fn push_event(&mut self, batch: &mut Batch) {
-        let form = std::mem::replace(&mut self.next_event, Form::Plain);
+        let form = self.forms.pop_front().unwrap_or(Form::Plain);
         self.scratch.clear();
         let event = self.traffic.next_event(&mut self.scratch);
         self.truth.counters.produced += 1;

@@ -126,6 +126,8 @@ pub struct Counters {
     pub subscriptions: u64,
     /// Logins, upgrades and subscriptions refused.
     pub refused: u64,
+    /// WebSockets that are open.
+    pub open: u64,
     /// WebSockets that have ended.
     pub closed: u64,
     /// Pings answered.
@@ -262,10 +264,14 @@ impl Truth {
             Kind::Replay => &mut counters.replayed,
             Kind::Offence => &mut counters.offences,
             Kind::Unsent => &mut counters.unsent,
-            Kind::Closed => &mut counters.closed,
+            Kind::Closed => {
+                counters.open = counters.open.saturating_sub(1);
+                &mut counters.closed
+            }
+            Kind::Connected => &mut counters.open,
             Kind::Refused => &mut counters.refused,
             // counted where the request comes in, so that refused ones are counted too
-            Kind::Connected | Kind::Subscribed => return,
+            Kind::Subscribed => return,
         };
         *counter += 1;
     }
