@@ -144,20 +144,20 @@ impl Options {
         ];
         for (name, value) in percents {
             if !(0.0..=100.0).contains(&value) {
-                return Err(out_of_range(name, value, "must be a percentage from 0 to 100"));
+                return Err(out_of_range(name, &value, "must be a percentage from 0 to 100"));
             }
         }
         if !(1..=100_000).contains(&self.conversations) {
             return Err(out_of_range(
                 "conversations",
-                self.conversations,
+                &self.conversations,
                 "must be 1 to 100000",
             ));
         }
         if self.rate > 10_000_000 {
             return Err(out_of_range(
                 "rate",
-                self.rate,
+                &self.rate,
                 "must be at most 10000000 events/s, or 0 for no limit",
             ));
         }
@@ -165,12 +165,12 @@ impl Options {
         if !(0..=7_258_118_400_000).contains(&self.epoch_ms) {
             return Err(out_of_range(
                 "epoch_ms",
-                self.epoch_ms,
+                &self.epoch_ms,
                 "must lie in the years 1970 to 2200",
             ));
         }
         if self.expires_in_s == 0 {
-            return Err(out_of_range("expires_in", 0, "must be at least 1 second"));
+            return Err(out_of_range("expires_in", &0, "must be at least 1 second"));
         }
         // a text frame header that holds two length bytes is used for every subscription answer and event
         let types_fit = self
@@ -179,13 +179,13 @@ impl Options {
             .all(|name| (1..=256).contains(&name.len()));
         if !types_fit || !(1..=16).contains(&self.event_types.len()) {
             let rule = "must be 1 to 16 names of 1 to 256 bytes";
-            return Err(out_of_range("event_types", self.event_types.len(), rule));
+            return Err(out_of_range("event_types", &self.event_types.len(), rule));
         }
         self.faults.iter().try_for_each(Fault::check)
     }
 }
 
-fn out_of_range(name: &'static str, value: impl ToString, rule: &str) -> Error {
+fn out_of_range(name: &'static str, value: &impl ToString, rule: &str) -> Error {
     Error::Option {
         name,
         value: value.to_string(),

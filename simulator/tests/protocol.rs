@@ -68,7 +68,7 @@ fn the_login_fails_by_script() {
         ]),
         ..Options::default()
     });
-    let mut answer = || raw_login(&simulator, RIGHT, FORM);
+    let answer = || raw_login(&simulator, RIGHT, FORM);
     assert_eq!(status(&answer()), "401");
     assert_eq!(status(&answer()), "403");
     let without = answer();
