@@ -1,5 +1,10 @@
 //! What a client receives against the ground truth: content, order, rate, connections, the process.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside the test functions too, a failed step has to fail the test"
+)]
+
 mod client;
 
 use std::collections::HashMap;
@@ -164,11 +169,11 @@ async fn events_go_on_while_nobody_listens_unless_told_to_pause() {
         assert_eq!(texts.len(), 200);
         tokio::time::sleep(Duration::from_millis(150)).await;
         let mut second = subscribe(&simulator).await;
-        let unsent = simulator.counters().unsent;
-        assert_eq!(unsent > 100, !pause_when_alone, "{unsent} unsent");
-        let rest = read_texts(&mut second, 400 - usize::try_from(unsent).unwrap()).await;
         assert!(simulator.wait_until_done(SOON));
-        assert_eq!(texts.len() + rest.len() + usize::try_from(unsent).unwrap(), 600);
+        let unsent = usize::try_from(simulator.counters().unsent).unwrap();
+        assert_eq!(unsent > 100, !pause_when_alone, "{unsent} unsent");
+        let rest = read_texts(&mut second, 400 - unsent).await;
+        assert_eq!(texts.len() + rest.len() + unsent, 600);
         let lines = simulator.truth();
         let gap: Vec<_> = lines.iter().filter(|line| line.kind == Kind::Unsent).collect();
         assert!(

@@ -1,5 +1,10 @@
 //! Each fault of the script, seen from the client.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside the test functions too, a failed step has to fail the test"
+)]
+
 mod client;
 
 use std::time::{Duration, Instant};
@@ -140,6 +145,8 @@ async fn a_binary_frame_and_fragments_carry_an_event() {
     assert!(serde_json::from_slice::<serde_json::Value>(&messages[9].clone().into_data()).is_err());
     // the binary event does not count as one that can be sent again: the ninth text back is the first
     assert_eq!(messages[10], messages[0]);
+    // a frame may arrive before its write is recorded
+    assert!(simulator.wait_until_done(SOON));
     let lines = simulator.truth();
     assert!(
         lines
@@ -155,6 +162,7 @@ async fn an_oversized_frame_is_really_sent_and_events_go_on() {
     let texts = read_texts(&mut socket, 101).await;
     assert_eq!(texts[40].len(), 5_000_000);
     assert!(serde_json::from_str::<serde_json::Value>(&texts[40]).is_ok());
+    assert!(simulator.wait_until_done(SOON));
     let lines = simulator.truth();
     let line = lines.iter().find(|line| line.kind == Kind::Oversized).unwrap();
     assert_eq!((line.bytes, &line.frame), (Some(5_000_000), &None));
@@ -167,6 +175,8 @@ async fn an_announced_frame_is_refused_by_the_client_and_nothing_follows_it() {
     let (texts, end) = read_to_end(&mut socket).await;
     assert_eq!(texts.len(), 40);
     assert!(matches!(end, Err(Error::Capacity(_))), "{end:?}");
+    drop(socket);
+    closed(&simulator);
     assert_eq!(simulator.counters().events_sent, 40);
 }
 

@@ -1,5 +1,10 @@
 //! Login, upgrade and subscription as a client sees them, right, wrong and by script.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside the test functions too, a failed step has to fail the test"
+)]
+
 mod client;
 
 use std::io::{Read as _, Write as _};

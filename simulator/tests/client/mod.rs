@@ -1,5 +1,9 @@
 //! A client for the tests: login over a raw socket, WebSocket by tokio-tungstenite. No test of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "outside the test functions too, a failed step has to fail the test"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{Read as _, Write as _};

@@ -198,10 +198,11 @@ impl Session {
         match verdict {
             Ok(session_token) => {
                 self.reply(frame::TEXT, acknowledgement(&session_token).as_bytes())?;
-                self.write_replies().await?;
+                // first recorded, then told: who has seen the acknowledgement finds the subscription in force
                 self.shared.feed().subscribe(self.connection, Instant::now());
                 self.shared.announce_progress();
                 self.shared.wake();
+                self.write_replies().await?;
                 Ok(true)
             }
             Err(refusal) => {
