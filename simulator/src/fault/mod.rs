@@ -146,7 +146,8 @@ pub enum Action {
     Drop,
     /// Ends the connection with RST; what lies unread on either side is lost.
     Reset,
-    /// Sends nothing, answers no ping, still reads.
+    /// Sends nothing, answers no ping, still reads. Events that fall due meanwhile are sent afterwards, or are unsent
+    /// once another connection has subscribed.
     Silence {
         /// For so many milliseconds.
         ms: u64,
