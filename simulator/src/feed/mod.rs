@@ -430,6 +430,27 @@ mod tests {
         assert!(counters.done);
     }
 
+    #[test]
+    fn a_frame_counts_as_sent_with_its_last_byte_and_not_before() {
+        let (mut feed, now) = feed(&Options {
+            rate: 0,
+            events: Some(2),
+            ..Options::default()
+        });
+        let mut batch = Batch::default();
+        feed.fill(1, now, &mut batch);
+        let end = batch.marks[0].end;
+        feed.commit(1, &mut batch, end - 1);
+        assert_eq!(feed.truth.counters.events_sent, 0);
+        feed.commit(1, &mut batch, end);
+        assert_eq!(feed.truth.counters.events_sent, 1);
+        feed.abandon(1, &mut batch);
+        assert_eq!(
+            (feed.truth.counters.events_sent, feed.truth.counters.unsent),
+            (1, 1)
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
