@@ -146,8 +146,13 @@ impl<'a> Record<'a> {
     pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let chunk = self.chunk;
         let first = self.entry.first_attribute as usize;
-        let spans = chunk.attributes.get(first..first + self.entry.attribute_count as usize).unwrap_or_default();
-        spans.iter().map(|(name, value)| (chunk.text(*name), chunk.text(*value)))
+        let spans = chunk
+            .attributes
+            .get(first..first + self.entry.attribute_count as usize)
+            .unwrap_or_default();
+        spans
+            .iter()
+            .map(|(name, value)| (chunk.text(*name), chunk.text(*value)))
     }
 
     /// Returns the bytes that count against the queue's bound.
@@ -197,7 +202,10 @@ impl Chunk {
 
     fn text(&self, span: Span) -> &str {
         // Spans are made by `ChunkBuilder::push` from whole `&str`s, so the fallback is never taken.
-        self.bytes.get(span.range()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        self.bytes
+            .get(span.range())
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -216,7 +224,12 @@ impl ChunkBuilder {
     /// Makes an empty builder with room for `capacity_bytes`.
     #[must_use]
     pub fn with_capacity(capacity_bytes: usize) -> Self {
-        Self { chunk: Chunk { bytes: Vec::with_capacity(capacity_bytes), ..Chunk::default() } }
+        Self {
+            chunk: Chunk {
+                bytes: Vec::with_capacity(capacity_bytes),
+                ..Chunk::default()
+            },
+        }
     }
 
     /// Appends a record whose body `write_body` writes straight into the chunk; returns the record's size in bytes.
@@ -238,7 +251,11 @@ impl ChunkBuilder {
             let type_ = append(&mut chunk.bytes, head.type_)?;
             let subject = append(&mut chunk.bytes, head.subject)?;
             // The key mostly repeats the subject: share its bytes.
-            let key = if head.key == head.subject { subject } else { append(&mut chunk.bytes, head.key)? };
+            let key = if head.key == head.subject {
+                subject
+            } else {
+                append(&mut chunk.bytes, head.key)?
+            };
             for (name, value) in head.attributes {
                 let name = append(&mut chunk.bytes, name)?;
                 let value = append(&mut chunk.bytes, value)?;
@@ -246,7 +263,10 @@ impl ChunkBuilder {
             }
             let body_start = offset(chunk.bytes.len())?;
             write_body(&mut chunk.bytes);
-            let body = Span { start: body_start, end: offset(chunk.bytes.len())? };
+            let body = Span {
+                start: body_start,
+                end: offset(chunk.bytes.len())?,
+            };
             Ok(Entry {
                 kind: head.kind,
                 flags: head.flags,
@@ -315,7 +335,10 @@ fn offset(value: usize) -> Result<u32, ChunkFull> {
 fn append(bytes: &mut Vec<u8>, text: &str) -> Result<Span, ChunkFull> {
     let start = offset(bytes.len())?;
     bytes.extend_from_slice(text.as_bytes());
-    Ok(Span { start, end: offset(bytes.len())? })
+    Ok(Span {
+        start,
+        end: offset(bytes.len())?,
+    })
 }
 
 #[cfg(test)]
@@ -340,24 +363,46 @@ mod tests {
     #[test]
     fn gives_back_what_was_pushed_in_order() {
         let mut builder = ChunkBuilder::with_capacity(16);
-        builder.push(&head(1, "a", &[("source", "x"), ("stage", "y")]), |body| body.extend(b"{}")).unwrap();
-        builder.push(&head(2, "bb", &[]), |body| body.extend(b"[1]")).unwrap();
+        builder
+            .push(&head(1, "a", &[("source", "x"), ("stage", "y")]), |body| {
+                body.extend(b"{}")
+            })
+            .unwrap();
+        builder
+            .push(&head(2, "bb", &[]), |body| body.extend(b"[1]"))
+            .unwrap();
         let chunk = builder.seal();
         assert!(builder.is_empty());
         let records: Vec<_> = chunk.records().collect();
         assert_eq!(records.len(), 2);
-        assert_eq!((records[0].id(), records[0].key(), records[0].body()), ("a", "conversation", &b"{}"[..]));
-        assert_eq!(records[0].attributes().collect::<Vec<_>>(), [("source", "x"), ("stage", "y")]);
-        assert_eq!((records[1].sequence(), records[1].id(), records[1].body()), (2, "bb", &b"[1]"[..]));
-        assert_eq!(records[0].size_bytes() + records[1].size_bytes(), chunk.size_bytes());
+        assert_eq!(
+            (records[0].id(), records[0].key(), records[0].body()),
+            ("a", "conversation", &b"{}"[..])
+        );
+        assert_eq!(
+            records[0].attributes().collect::<Vec<_>>(),
+            [("source", "x"), ("stage", "y")]
+        );
+        assert_eq!(
+            (records[1].sequence(), records[1].id(), records[1].body()),
+            (2, "bb", &b"[1]"[..])
+        );
+        assert_eq!(
+            records[0].size_bytes() + records[1].size_bytes(),
+            chunk.size_bytes()
+        );
     }
 
     #[test]
     fn pop_leaves_the_records_before_untouched() {
         let mut builder = ChunkBuilder::with_capacity(0);
-        builder.push(&head(1, "a", &[("source", "x")]), |body| body.extend(b"{}")).unwrap();
+        builder
+            .push(&head(1, "a", &[("source", "x")]), |body| body.extend(b"{}"))
+            .unwrap();
         let size_bytes = builder.size_bytes();
-        builder.push(&head(2, "b", &[("source", "x")]), |body| body.extend(b"{}")).unwrap();
+        builder
+            .push(&head(2, "b", &[("source", "x")]), |body| body.extend(b"{}"))
+            .unwrap();
         builder.pop();
         assert_eq!((builder.len(), builder.size_bytes()), (1, size_bytes));
         let chunk = builder.seal();
