@@ -35,6 +35,9 @@ pub enum SubscriptionError {
         /// Names allowed.
         max: usize,
     },
+    /// The same name twice.
+    #[error("subscription names an event twice; each may stand in subscription.events once")]
+    Repeated,
     /// An access token that is too short to be one.
     #[error("the access token has fewer than 20 characters, which is no token of the login service")]
     Token,
@@ -120,6 +123,7 @@ impl Subscription {
             return Ok(());
         };
         Err(match place.as_str() {
+            "/events" if (1..=self.max_events).contains(&self.events.len()) => SubscriptionError::Repeated,
             "/events" => SubscriptionError::EventCount { count: self.events.len(), max: self.max_events },
             "/token" => SubscriptionError::Token,
             place => broken(place),
@@ -193,6 +197,12 @@ mod tests {
         let error = subscription(1).payload(&"0123456789abcdefghi".into(), &"s".into()).unwrap_err();
         assert_eq!(error, SubscriptionError::Token);
         assert!(!error.to_string().contains("0123"));
+    }
+
+    #[test]
+    fn a_repeated_name_is_refused() {
+        let twice = Subscription { events: vec!["a".to_owned(), "a".to_owned()], ..subscription(1) };
+        assert_eq!(twice.check(), Err(SubscriptionError::Repeated));
     }
 
     #[test]
