@@ -139,7 +139,7 @@ impl<'a> Record<'a> {
     /// Returns the body, JSON.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
-        self.chunk.bytes.get(self.entry.body.range()).unwrap_or_default()
+        self.chunk.slice(self.entry.body)
     }
 
     /// Returns the attributes as pairs of name and value, in the order they were pushed.
@@ -153,6 +153,21 @@ impl<'a> Record<'a> {
         spans
             .iter()
             .map(|(name, value)| (chunk.text(*name), chunk.text(*value)))
+    }
+
+    /// Returns id, type, subject, key and body as bytes, without checking again that they are UTF-8.
+    pub(crate) fn texts(&self) -> [&'a [u8]; 5] {
+        let entry = self.entry;
+        [entry.id, entry.type_, entry.subject, entry.key, entry.body].map(|span| self.chunk.slice(span))
+    }
+
+    /// Returns the attributes as [`Record::attributes`] does, as bytes.
+    pub(crate) fn attribute_bytes(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let chunk = self.chunk;
+        chunk
+            .attribute_spans(self.entry)
+            .iter()
+            .map(|(name, value)| (chunk.slice(*name), chunk.slice(*value)))
     }
 
     /// Returns the bytes that count against the queue's bound.
@@ -200,11 +215,20 @@ impl Chunk {
         self.entries.iter().map(|entry| Record { chunk: self, entry })
     }
 
+    fn slice(&self, span: Span) -> &[u8] {
+        // Spans are made by `ChunkBuilder::push` from these very bytes, so the fallback is never taken.
+        self.bytes.get(span.range()).unwrap_or_default()
+    }
+
     fn text(&self, span: Span) -> &str {
-        // Spans are made by `ChunkBuilder::push` from whole `&str`s, so the fallback is never taken.
-        self.bytes
-            .get(span.range())
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        // Head texts are pushed as whole `&str`s, so the fallback is never taken.
+        std::str::from_utf8(self.slice(span)).unwrap_or_default()
+    }
+
+    fn attribute_spans(&self, entry: &Entry) -> &[(Span, Span)] {
+        let first = entry.first_attribute as usize;
+        self.attributes
+            .get(first..first + entry.attribute_count as usize)
             .unwrap_or_default()
     }
 }
