@@ -149,10 +149,10 @@ pub struct Origin {
 #[serde(rename_all = "camelCase")]
 struct GapRecord<'a> {
     schema_version: &'static str,
-    control_id: Uuid,
+    control_id: String,
     #[serde(rename = "type")]
     type_: &'static str,
-    gap_id: Uuid,
+    gap_id: String,
     source: &'a str,
     cause: Cause,
     detail: &'a Detail,
@@ -188,9 +188,9 @@ impl Gap {
         };
         let record = GapRecord {
             schema_version: SCHEMA_VERSION,
-            control_id: Uuid::now_v7(),
+            control_id: Uuid::now_v7().to_string(),
             type_: edge.control_type(),
-            gap_id: self.id,
+            gap_id: self.id.to_string(),
             source: &origin.source,
             cause: self.cause,
             detail: &self.detail,

@@ -12,3 +12,5 @@ pub mod region;
 pub mod secret;
 pub mod subscription;
 pub mod tls;
+pub mod transport;
+pub mod session;

@@ -275,7 +275,8 @@ impl Checks<'_> {
         if explicit.streaming.is_some() {
             self.url("endpoints.streaming", explicit.streaming.as_deref(), Scheme::WebSocket, raw.allow_insecure);
         }
-        if login.is_none() || events.is_none() {
+        let place_is_at_fault = self.faults.iter().any(|fault| fault.path == "region" || fault.path == "domain");
+        if (login.is_none() || events.is_none()) && !place_is_at_fault {
             self.add(
                 "region",
                 "no region is set, and environment variable GENESYS_ENV is not set",

@@ -31,7 +31,7 @@ pub struct Grant {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    access_token: Option<SecretString>,
+    access_token: Option<String>,
     expires_in: Option<serde_json::Number>,
     error: Option<String>,
     description: Option<String>,
@@ -40,13 +40,11 @@ struct Body {
 
 /// Reads an answer.
 pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Grant, OauthError> {
-    use secrecy::ExposeSecret as _;
-
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     match status {
         200 => match body.access_token {
-            Some(token) if body.error.is_none() && !token.expose_secret().is_empty() => {
-                Ok(Grant { token, expires_in: lifetime(body.expires_in.as_ref()) })
+            Some(token) if body.error.is_none() && !token.is_empty() => {
+                Ok(Grant { token: token.into(), expires_in: lifetime(body.expires_in.as_ref()) })
             }
             _ => Err(OauthError::NoToken),
         },
