@@ -94,6 +94,8 @@ pub struct Queue {
 /// The checked configuration of a source on the `events` transport.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Name of the source.
+    pub name: String,
     /// The OAuth client.
     pub credentials: Credentials,
     /// Where to go.
@@ -203,6 +205,7 @@ impl Checks<'_> {
         let client_secret = self.secret("client_secret", &raw.client_secret, "OAUTH_CLIENT_SECRET");
         let endpoints = self.endpoints(raw);
         Some(Config {
+            name: raw.name.clone(),
             credentials: Credentials { client_id: client_id?, client_secret: client_secret? },
             endpoints: endpoints?,
             ca_file: raw.ca_file.as_ref().map(PathBuf::from),

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawConfig {
+    /// Name of the source, its shard; key and subject of its control records.
+    #[schemars(length(min = 1, max = 100))]
+    pub(super) name: String,
     /// Genesys Cloud region by its AWS name, such as us-east-1. Default: the environment variable GENESYS_ENV.
     pub(super) region: Option<String>,
     /// Domain of the organisation, such as usw2.pure.cloud, for a region that is not in the table. Instead of region.
@@ -49,6 +52,7 @@ pub(super) struct RawConfig {
 impl Default for RawConfig {
     fn default() -> Self {
         Self {
+            name: "main".to_owned(),
             region: None,
             domain: None,
             transport: RawTransport::default(),

@@ -123,7 +123,7 @@ fn the_schema_describes_every_key_and_accepts_the_defaults() {
     assert!(validator.is_valid(&json!({})));
     assert!(!validator.is_valid(&json!({"queue": {"max_records": 0}})));
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 16);
+    assert_eq!(properties.len(), 17);
     for (key, property) in properties {
         assert!(property["description"].is_string(), "{key} has no description");
     }

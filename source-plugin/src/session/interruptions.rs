@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::intake::Intake;
 use super::status::Status;
+use crate::admission::Admission;
 use crate::gap::{Cause, Detail, Edge, Gap, LossKind, Origin};
 
 /// See the module documentation.
@@ -26,40 +26,40 @@ impl Interruptions {
     }
 
     /// Notes that nobody listens since `from_us`.
-    pub(crate) fn absent(&mut self, intake: &mut impl Intake, cause: Cause, detail: Detail, from_us: i64, now_us: i64) {
-        self.accepted(intake, now_us);
+    pub(crate) fn absent(&mut self, admission: &mut Admission, cause: Cause, detail: Detail, from_us: i64, now_us: i64) {
+        self.accepted(admission, now_us);
         if self.absence.is_none() {
             tracing::debug!(cause = cause.name(), from_us, "gap opened");
-            self.absence = Some(self.open(intake, Gap::new(cause, detail, from_us, now_us), now_us));
+            self.absence = Some(self.open(admission, Gap::new(cause, detail, from_us, now_us), now_us));
         }
     }
 
     /// Notes that somebody listens again.
-    pub(crate) fn listening(&mut self, intake: &mut impl Intake, now_us: i64) {
+    pub(crate) fn listening(&mut self, admission: &mut Admission, now_us: i64) {
         if let Some(gap) = self.absence.take() {
-            self.close(intake, &gap, now_us);
+            self.close(admission, &gap, now_us);
         }
     }
 
     /// Notes a dropped frame; everything sent before `from_us` had been accepted.
-    pub(crate) fn dropped(&mut self, intake: &mut impl Intake, from_us: i64, now_us: i64) {
+    pub(crate) fn dropped(&mut self, admission: &mut Admission, from_us: i64, now_us: i64) {
         let mut gap = self.dropping.take().unwrap_or_else(|| {
             let detail = Detail::new(LossKind::Local, Some("queue full"));
-            self.open(intake, Gap::new(Cause::Dropped, detail, from_us, now_us), now_us)
+            self.open(admission, Gap::new(Cause::Dropped, detail, from_us, now_us), now_us)
         });
         gap.frames_dropped += 1;
         self.dropping = Some(gap);
     }
 
     /// Notes that a record was accepted, which ends a run of drops.
-    pub(crate) fn accepted(&mut self, intake: &mut impl Intake, now_us: i64) {
+    pub(crate) fn accepted(&mut self, admission: &mut Admission, now_us: i64) {
         if let Some(gap) = self.dropping.take() {
-            self.close(intake, &gap, now_us);
+            self.close(admission, &gap, now_us);
         }
     }
 
-    fn open(&self, intake: &mut impl Intake, gap: Gap, now_us: i64) -> Gap {
-        self.append(intake, &gap, Edge::Opened, now_us);
+    fn open(&self, admission: &mut Admission, gap: Gap, now_us: i64) -> Gap {
+        self.append(admission, &gap, Edge::Opened, now_us);
         self.status.update(|figures| {
             figures.gaps_total += 1;
             figures.gaps_open += 1;
@@ -67,12 +67,12 @@ impl Interruptions {
         gap
     }
 
-    fn close(&self, intake: &mut impl Intake, gap: &Gap, now_us: i64) {
-        self.append(intake, gap, Edge::Closed { to_us: now_us }, now_us);
+    fn close(&self, admission: &mut Admission, gap: &Gap, now_us: i64) {
+        self.append(admission, gap, Edge::Closed { to_us: now_us }, now_us);
         self.status.update(|figures| figures.gaps_open -= 1);
     }
 
-    fn append(&self, intake: &mut impl Intake, gap: &Gap, edge: Edge, now_us: i64) {
-        intake.append_control(edge.control_type(), &mut |out| gap.write(edge, &self.origin, out), now_us);
+    fn append(&self, admission: &mut Admission, gap: &Gap, edge: Edge, now_us: i64) {
+        admission.append_control(edge.control_type(), |out| gap.write(edge, &self.origin, out), now_us);
     }
 }

@@ -3,15 +3,15 @@
 //! Refuses to wait while a frame is ready, and to take more than 512 frames or 256 KiB without giving timers and
 //! commands a turn. The silence clock runs only while we read.
 
-use futures_util::FutureExt as _;
 use rand::Rng;
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::intake::{ControlFrame, Frame, Intake, Outcome, Outlet};
 use super::status::State;
 use super::{Break, CLOSE_NORMAL, CLOSE_TOO_BIG, Failure, FailureKind, Link, RESUME_BELOW, Session};
+use crate::admission::{Frame, Outcome, Room};
+use crate::decode::ControlFrame;
 use crate::gap::{Cause, Detail, LossKind, escape};
-use crate::queue::Vacancy;
 use crate::transport::socket::{Loss, Received};
 
 /// Most frames of one micro-batch.
@@ -32,13 +32,7 @@ enum Pause {
     Refused(Failure),
 }
 
-impl<L, I, O, R> Session<L, I, O, R>
-where
-    L: Link,
-    I: Intake,
-    O: Outlet<I::Counts>,
-    R: Rng,
-{
+impl<L: Link, R: Rng> Session<L, R> {
     /// Listens until the connection is over, then records the gap and closes it.
     pub(super) async fn listen(&mut self) -> Break {
         let (pause, from_us) = self.batches().await;
@@ -64,7 +58,7 @@ where
             }
         };
         if self.subscribed_at.is_some() {
-            self.interruptions.absent(&mut self.intake, cause, detail, from_us, now_us);
+            self.interruptions.absent(&mut self.admission, cause, detail, from_us, now_us);
         }
         self.publish();
         self.status.enter(State::Disconnected);
@@ -142,18 +136,19 @@ where
 
     /// Admits `first` and every frame that is ready, then publishes.
     fn batch(&mut self, first: Result<Received, Loss>) -> Pause {
-        let room = self.outlet.room();
+        let vacancy = self.queue.room();
+        let vacancy = Room { records: vacancy.records, bytes: vacancy.bytes };
         let mut next = Some(first);
         let (mut frames, mut bytes) = (0, 0);
         let pause = loop {
             let received = match next {
                 None => break Pause::Wait,
-                Some(Err(loss)) => break self.lost(loss, room),
+                Some(Err(loss)) => break self.lost(loss),
                 Some(Ok(received)) => received,
             };
             frames += 1;
             bytes += size(&received);
-            if let Err(pause) = self.frame(received, room) {
+            if let Err(pause) = self.frame(received, self.left_of(vacancy)) {
                 break pause;
             }
             if frames >= BATCH_FRAMES || bytes >= BATCH_BYTES {
@@ -166,20 +161,20 @@ where
     }
 
     /// Makes a dead letter of a message that was too large in fragments; everything else is only lost.
-    fn lost(&mut self, loss: Loss, room: Vacancy) -> Pause {
+    fn lost(&mut self, loss: Loss) -> Pause {
         let Some(length_bytes) = loss.oversized_bytes else {
             return Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL);
         };
-        let frame = Frame::Oversized { length_bytes, sha256: None, head: &[] };
+        // The codec has thrown away what it read: the digest is that of no bytes.
+        let frame = Frame::Oversized { length_bytes, sha256: Sha256::digest([]).into(), head: &[] };
         let now_us = self.clock.now_us();
         // One dead letter without a body may stand above the bounds; held, it would outlive its connection.
-        let room = Vacancy { records: room.records.max(1), bytes: room.bytes.max(BATCH_BYTES), is_empty: true };
-        let outcome = self.intake.admit(frame, now_us, room);
+        let outcome = self.admission.admit(frame, now_us, Room::UNBOUNDED);
         self.judge(&outcome, now_us);
         Pause::Lost(Cause::Oversized, loss, CLOSE_TOO_BIG)
     }
 
-    fn frame(&mut self, received: Received, room: Vacancy) -> Result<(), Pause> {
+    fn frame(&mut self, received: Received, room: Room) -> Result<(), Pause> {
         let now_us = self.clock.now_us();
         let frame = match &received {
             Received::Pong => {
@@ -191,11 +186,11 @@ where
             Received::Binary(bytes) => Frame::Binary(bytes),
             Received::Oversized(oversized) => Frame::Oversized {
                 length_bytes: oversized.length_bytes,
-                sha256: oversized.sha256.as_ref(),
+                sha256: oversized.sha256,
                 head: &oversized.head,
             },
         };
-        let outcome = self.intake.admit(frame, now_us, room);
+        let outcome = self.admission.admit(frame, now_us, room);
         self.judge(&outcome, now_us);
         match outcome {
             Outcome::Full => {
@@ -215,23 +210,22 @@ where
     fn judge(&mut self, outcome: &Outcome, now_us: i64) {
         match outcome {
             Outcome::Event => {
-                self.interruptions.accepted(&mut self.intake, now_us);
+                self.interruptions.accepted(&mut self.admission, now_us);
                 self.subscribed(now_us);
             }
-            Outcome::DeadLetter => self.interruptions.accepted(&mut self.intake, now_us),
+            Outcome::DeadLetter { .. } => self.interruptions.accepted(&mut self.admission, now_us),
             Outcome::Dropped => {
                 let from_us = self.empty_us();
-                self.interruptions.dropped(&mut self.intake, from_us, now_us);
+                self.interruptions.dropped(&mut self.admission, from_us, now_us);
                 self.subscribed(now_us);
             }
-            Outcome::Duplicate => self.subscribed(now_us),
-            Outcome::Control(_) | Outcome::Ignored | Outcome::Full => {}
+            Outcome::Duplicate { .. } | Outcome::Filtered => self.subscribed(now_us),
+            Outcome::Control(_) | Outcome::Ignored { .. } | Outcome::Full => {}
         }
     }
 
     fn control(&mut self, control: ControlFrame, now_us: i64) -> Result<(), Pause> {
         match control {
-            ControlFrame::Alive => Ok(()),
             ControlFrame::Subscribed { session_token } => {
                 if let Some(session_token) = session_token {
                     self.session_token = session_token;
@@ -249,6 +243,12 @@ where
                 self.last_failure = Some(FailureKind::Transient);
                 Err(Pause::Lost(Cause::TokenRevoked, loss, CLOSE_NORMAL))
             }
+            ControlFrame::Heartbeat
+            | ControlFrame::Pong
+            | ControlFrame::SocketClosing
+            | ControlFrame::NoLongerSubscribed
+            | ControlFrame::SubscribeReply { .. }
+            | ControlFrame::System { .. } => Ok(()),
         }
     }
 
@@ -259,11 +259,11 @@ where
         let deadline = Instant::now() + self.settings.stall;
         let mut share = RESUME_BELOW;
         while self.held.is_some() {
-            if tokio::time::timeout_at(deadline, self.outlet.wait_below(share)).await.is_err() {
+            if tokio::time::timeout_at(deadline, self.queue.wait_below(share)).await.is_err() {
                 return Err(());
             }
-            let room = self.outlet.room();
-            self.admit_held(room);
+            let vacancy = self.queue.room();
+            self.admit_held(Room { records: vacancy.records, bytes: vacancy.bytes });
             self.publish();
             // A record larger than what is left below the first share fits an empty queue.
             share = 0.0;
@@ -279,9 +279,9 @@ where
         tracing::warn!("queue stayed full, connection closed until there is room");
         let mut share = RESUME_BELOW;
         loop {
-            self.outlet.wait_below(share).await;
-            let room = self.outlet.room();
-            self.admit_held(room);
+            self.queue.wait_below(share).await;
+            let vacancy = self.queue.room();
+            self.admit_held(Room { records: vacancy.records, bytes: vacancy.bytes });
             self.publish();
             if self.held.is_none() {
                 return;
@@ -293,11 +293,17 @@ where
     }
 
     /// Offers the held frame again; holds it further if there is still no room.
-    pub(super) fn admit_held(&mut self, room: Vacancy) {
+    pub(super) fn admit_held(&mut self, room: Room) {
         if let Some(received) = self.held.take() {
             // A control frame is never held, since it needs no room; a give-up has closed the connection already.
             let _pause = self.frame(received, room);
         }
+    }
+
+    /// Returns what is left of the queue's room beside the records that are built and not published.
+    fn left_of(&self, vacancy: Room) -> Room {
+        let (records, bytes) = self.admission.open_chunk();
+        Room { records: vacancy.records.saturating_sub(records), bytes: vacancy.bytes.saturating_sub(bytes) }
     }
 
     fn empty_us(&self) -> i64 {

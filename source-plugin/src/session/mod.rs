@@ -5,7 +5,6 @@
 //! admission has built are published before the next wait, so that the session may be stopped at any wait.
 
 mod failure;
-pub mod intake;
 mod interruptions;
 mod listen;
 pub mod status;
@@ -20,15 +19,15 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::admission::{Admission, Room};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::KeepAlive;
 use crate::gap::{Cause, Detail, LossKind};
-use crate::queue::{Ending, Vacancy};
+use crate::queue::{Ending, Queue};
 use crate::subscription::Subscription;
 use crate::transport::socket::{Received, Socket};
 pub(crate) use failure::{Failure, FailureKind};
-use intake::{Intake, Outlet};
 use interruptions::Interruptions;
 use status::{State, Status};
 
@@ -87,10 +86,10 @@ enum Break {
 }
 
 /// See the module documentation.
-pub(crate) struct Session<L, I, O, R> {
+pub(crate) struct Session<L, R> {
     link: L,
-    intake: I,
-    outlet: O,
+    admission: Admission,
+    queue: Arc<Queue>,
     backoff: Backoff<R>,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -110,18 +109,12 @@ pub(crate) struct Session<L, I, O, R> {
     last_failure: Option<FailureKind>,
 }
 
-impl<L, I, O, R> Session<L, I, O, R>
-where
-    L: Link,
-    I: Intake,
-    O: Outlet<I::Counts>,
-    R: Rng,
-{
+impl<L: Link, R: Rng> Session<L, R> {
     #[expect(clippy::too_many_arguments, reason = "the parts that a test replaces, each of its own type")]
     pub(crate) fn new(
         link: L,
-        intake: I,
-        outlet: O,
+        admission: Admission,
+        queue: Arc<Queue>,
         backoff: Backoff<R>,
         settings: Settings,
         source: &str,
@@ -133,8 +126,8 @@ where
         let interruptions = Interruptions::new(origin, Arc::clone(&status));
         Self {
             link,
-            intake,
-            outlet,
+            admission,
+            queue,
             backoff,
             settings,
             clock,
@@ -160,7 +153,7 @@ where
                 tracing::error!(error = ending.message, "source gives up");
                 self.status.enter(State::Failed);
                 self.publish();
-                self.outlet.end(ending);
+                self.queue.end(ending);
                 return;
             }
         };
@@ -181,14 +174,14 @@ where
         self.status.enter(State::Draining);
         let now_us = self.clock.now_us();
         // Closed by hand, not by a guard: what was held is one record above the bounds at most, and it is not lost.
-        self.admit_held(Vacancy { records: usize::MAX, bytes: usize::MAX, is_empty: true });
+        self.admit_held(Room::UNBOUNDED);
         if self.has_subscribed {
             let from_us = self.socket.as_ref().map_or(now_us, Socket::empty_us);
             let detail = Detail::new(LossKind::Local, None);
-            self.interruptions.absent(&mut self.intake, Cause::Stopped, detail, from_us, now_us);
+            self.interruptions.absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
         }
         self.publish();
-        self.outlet.end(Ending::drained());
+        self.queue.end(Ending::drained());
         if let Some(socket) = self.socket.take() {
             socket.close(CLOSE_NORMAL, "").await;
         }
@@ -256,7 +249,7 @@ where
         }
         self.subscribed_at = Some(Instant::now());
         self.status.enter(State::Subscribed);
-        self.interruptions.listening(&mut self.intake, now_us);
+        self.interruptions.listening(&mut self.admission, now_us);
         if self.has_subscribed {
             tracing::info!(failed_attempts = self.failures, "subscribed again");
         } else {
@@ -306,8 +299,10 @@ where
 
     /// Publishes what admission has built.
     fn publish(&mut self) {
-        let chunk = self.intake.take_chunk();
-        self.outlet.publish(chunk, self.intake.counts());
+        self.status.publish_frames(&self.admission);
+        if let Some(chunk) = self.admission.take_chunk() {
+            self.queue.publish(chunk);
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! What the network side shows of itself: one snapshot, for `esp_stats` and for an operator.
 //!
-//! Refuses to hold a credential: the last error is the text that was logged. Every figure comes from one lock, so a
-//! snapshot is consistent in itself.
+//! Refuses to hold a credential: the last error is the text that was logged. Every
+//! snapshot comes from one lock, so it is consistent in itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+
+use crate::admission::Admission;
+use crate::counts::Counts;
+use crate::dedup::AGE_BOUNDS_MS;
 
 /// Where the source is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,13 +70,50 @@ pub struct StatusSnapshot {
     pub last_error: Option<String>,
 }
 
+/// Figures of admission, as of the last published chunk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FrameFigures {
+    /// What became of the frames.
+    pub counts: Counts,
+    /// Duplicates by age, in the classes of [`AGE_BOUNDS_MS`] and one above.
+    pub duplicate_ages: [u64; AGE_BOUNDS_MS.len() + 1],
+    /// Identities remembered.
+    pub window_ids: usize,
+    /// Memory of the window, in bytes.
+    pub window_bytes: usize,
+}
+
 /// The shared place of the figures.
 #[derive(Debug, Default)]
 pub struct Status {
     figures: Mutex<StatusSnapshot>,
+    frames: Mutex<FrameFigures>,
 }
 
 impl Status {
+    /// Makes a status of a source that has not begun.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the figures of admission at one instant, at which the frames law holds.
+    #[must_use]
+    pub fn frames(&self) -> FrameFigures {
+        *self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn publish_frames(&self, admission: &Admission) {
+        let window = admission.window();
+        let figures = FrameFigures {
+            counts: admission.counts(),
+            duplicate_ages: window.ages(),
+            window_ids: window.len(),
+            window_bytes: window.allocated_bytes(),
+        };
+        *self.frames.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    }
+
     /// Returns all figures at one instant.
     #[must_use]
     pub fn snapshot(&self) -> StatusSnapshot {

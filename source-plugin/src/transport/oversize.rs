@@ -35,8 +35,8 @@ const MIN_IN_PLACE_BYTES: usize = 64;
 pub struct Oversized {
     /// Payload bytes announced.
     pub length_bytes: u64,
-    /// Digest of the payload; `None` if it was not read to its end.
-    pub sha256: Option<[u8; 32]>,
+    /// Digest of the payload bytes that were read: all of them, unless the connection is given up.
+    pub sha256: [u8; 32],
     /// Its first bytes, at most [`HEAD_BYTES`].
     pub head: Vec<u8>,
     /// Whether the connection must be given up, since the rest of the payload is not read.
@@ -218,7 +218,7 @@ impl<S> OversizeFilter<S> {
         }
         self.reports.push_back(Oversized {
             length_bytes: swallow.length_bytes,
-            sha256: (!swallow.gives_up).then(|| swallow.hash.finalize().into()),
+            sha256: swallow.hash.finalize().into(),
             head: swallow.head,
             gives_up: swallow.gives_up,
         });
@@ -464,7 +464,7 @@ mod tests {
     fn report(payload: &[u8]) -> Oversized {
         Oversized {
             length_bytes: payload.len() as u64,
-            sha256: Some(Sha256::digest(payload).into()),
+            sha256: Sha256::digest(payload).into(),
             head: payload[..payload.len().min(HEAD_BYTES)].to_vec(),
             gives_up: false,
         }
@@ -555,7 +555,8 @@ mod tests {
             let marker = output[ANSWER.len() + 2..].to_vec();
             assert_eq!(output.len(), ANSWER.len() + 2 + MARKER_BYTES);
             let report = filter.report(&marker).unwrap();
-            assert_eq!((report.length_bytes, report.sha256, report.gives_up), (announced, None, true));
+            let digest: [u8; 32] = Sha256::digest([b'x'; HEAD_BYTES]).into();
+            assert_eq!((report.length_bytes, report.sha256, report.gives_up), (announced, digest, true));
             assert_eq!(report.head, vec![b'x'; HEAD_BYTES]);
         }
     }
