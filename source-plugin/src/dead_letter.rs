@@ -144,7 +144,7 @@ mod tests {
                 "frame": {
                     "type": "text",
                     "lengthBytes": 4,
-                    "sha256": "SHA",
+                    "sha256": "2ef80e1346ffc320071e69a95b60be1121975cdb672811fa10f99cde7b07257a",
                     "text": "{\"a\n",
                 },
             })

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(id.to_string(), PINNED);
     }
 
-    const PINNED: &str = "a";
+    const PINNED: &str = "f0faf7ac-d804-5a18-a59c-742083ea285d";
 
     #[test]
     fn drawn_ids_differ_and_carry_their_millisecond() {
