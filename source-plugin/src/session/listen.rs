@@ -78,6 +78,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             let Some(socket) = &mut self.socket else {
                 return (Pause::Wait, self.clock.now_us());
             };
+            grace_at = grace_at.filter(|_| self.subscribed_at.is_none());
             let wake_at = grace_at.into_iter().fold(ping_at.min(silent_at), Instant::min);
             let first = tokio::select! {
                 biased;

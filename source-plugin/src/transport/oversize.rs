@@ -21,9 +21,6 @@ pub const HEAD_BYTES: usize = 4096;
 /// A message is swallowed up to this multiple of the limit; one that is larger costs the connection.
 const GIVE_UP_FACTOR: u64 = 64;
 
-/// Longest frame header that a server may send: two bytes and a 64-bit length, without a mask (RFC 6455, 5.2).
-const MAX_HEADER_BYTES: usize = 10;
-
 /// Bytes of the marker's payload: 128 random bits, so that no server can guess it.
 const MARKER_BYTES: usize = 16;
 
