@@ -48,7 +48,10 @@ pub struct Backoff<R> {
 
 impl<R> std::fmt::Debug for Backoff<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backoff").field("policy", &self.policy).field("attempts", &self.attempts).finish_non_exhaustive()
+        f.debug_struct("Backoff")
+            .field("policy", &self.policy)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +61,12 @@ impl<R: Rng> Backoff<R> {
     /// # Source
     /// Full jitter: AWS Architecture Blog, "Exponential Backoff and Jitter", 2015.
     pub fn new(policy: Policy, rng: R) -> Self {
-        Self { policy, delays: delays(policy), attempts: 0, rng }
+        Self {
+            policy,
+            delays: delays(policy),
+            attempts: 0,
+            rng,
+        }
     }
 
     /// Returns the wait before the next attempt, or `None` if the attempts are used up.
@@ -113,7 +121,9 @@ pub fn parse_retry_after(value: &str, now_us: i64) -> Option<Duration> {
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
-    let at: Timestamp = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let at: Timestamp = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()?;
     let wait_us = at.as_microsecond().saturating_sub(now_us).max(0);
     Some(Duration::from_micros(wait_us.unsigned_abs()).min(MAX_RETRY_AFTER))
 }
@@ -152,7 +162,10 @@ mod tests {
         let bounds_ms = [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000];
         for (highest, bound_ms) in highest.into_iter().zip(bounds_ms) {
             let bound = Duration::from_millis(bound_ms);
-            assert!(highest <= bound && highest > bound.mul_f64(0.9), "{highest:?} against {bound:?}");
+            assert!(
+                highest <= bound && highest > bound.mul_f64(0.9),
+                "{highest:?} against {bound:?}"
+            );
         }
     }
 
@@ -168,7 +181,10 @@ mod tests {
         expected.truncate(5);
         let waited = started.elapsed();
         let total: Duration = expected.iter().sum();
-        assert!(waited >= total && waited < total + Duration::from_millis(10), "{waited:?} against {total:?}");
+        assert!(
+            waited >= total && waited < total + Duration::from_millis(10),
+            "{waited:?} against {total:?}"
+        );
         assert_eq!(backoff.attempts(), 5);
         backoff.connection_lasted(Duration::from_secs(30));
         assert!(backoff.next_delay(Pace::Usual).unwrap() <= POLICY.min);
@@ -176,7 +192,9 @@ mod tests {
 
     fn backoff_delays(seed: u64, count: usize) -> Vec<Duration> {
         let mut backoff = backoff(seed, POLICY);
-        (0..count).map(|_| backoff.next_delay(Pace::Usual).unwrap()).collect()
+        (0..count)
+            .map(|_| backoff.next_delay(Pace::Usual).unwrap())
+            .collect()
     }
 
     #[test]
@@ -189,7 +207,13 @@ mod tests {
 
     #[test]
     fn gives_up_after_the_last_attempt() {
-        let mut backoff = backoff(1, Policy { max_attempts: Some(3), ..POLICY });
+        let mut backoff = backoff(
+            1,
+            Policy {
+                max_attempts: Some(3),
+                ..POLICY
+            },
+        );
         assert!(backoff.next_delay(Pace::Usual).is_some());
         assert!(backoff.next_delay(Pace::Usual).is_some());
         assert_eq!(backoff.next_delay(Pace::Usual), None);
@@ -203,8 +227,14 @@ mod tests {
             parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now_us),
             Some(Duration::from_secs(60))
         );
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:40:37 GMT", now_us), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("99999999999999999999999", now_us), Some(MAX_RETRY_AFTER));
+        assert_eq!(
+            parse_retry_after("Sun, 06 Nov 1994 08:40:37 GMT", now_us),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(
+            parse_retry_after("99999999999999999999999", now_us),
+            Some(MAX_RETRY_AFTER)
+        );
         assert_eq!(parse_retry_after("soon", now_us), None);
         assert_eq!(parse_retry_after("", now_us), None);
     }

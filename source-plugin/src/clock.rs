@@ -40,7 +40,9 @@ pub(crate) mod paused {
 
     impl PausedClock {
         pub(crate) fn start() -> Self {
-            Self { origin: Instant::now() }
+            Self {
+                origin: Instant::now(),
+            }
         }
     }
 

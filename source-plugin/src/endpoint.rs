@@ -66,7 +66,9 @@ impl EndpointError {
 /// # Errors
 /// [`EndpointError`]; not retryable.
 pub fn parse(text: &str, scheme: Scheme, allow_insecure: bool) -> Result<Url, EndpointError> {
-    let url = Url::parse(text.trim()).map_err(|error| EndpointError::Syntax { reason: error.to_string() })?;
+    let url = Url::parse(text.trim()).map_err(|error| EndpointError::Syntax {
+        reason: error.to_string(),
+    })?;
     let (secure, plain) = scheme.names();
     if url.scheme() != secure && url.scheme() != plain {
         return Err(EndpointError::OtherScheme { secure, plain });
@@ -102,7 +104,10 @@ pub fn authority(url: &Url) -> String {
 fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -111,12 +116,25 @@ mod tests {
 
     #[test]
     fn plain_text_goes_to_loopback_only() {
-        for local in ["ws://127.0.0.1:80/x", "ws://localhost/x", "ws://[::1]:9/x", "ws://127.9.9.9/"] {
+        for local in [
+            "ws://127.0.0.1:80/x",
+            "ws://localhost/x",
+            "ws://[::1]:9/x",
+            "ws://127.9.9.9/",
+        ] {
             assert!(parse(local, Scheme::WebSocket, false).is_ok(), "{local}");
         }
-        for remote in ["ws://example.com/x", "ws://10.0.0.1/x", "ws://localhost.example.com/", "ws://0.0.0.0/"] {
+        for remote in [
+            "ws://example.com/x",
+            "ws://10.0.0.1/x",
+            "ws://localhost.example.com/",
+            "ws://0.0.0.0/",
+        ] {
             let error = parse(remote, Scheme::WebSocket, false).unwrap_err().to_string();
-            assert!(error.starts_with("plain ws:// is allowed to loopback only"), "{error}");
+            assert!(
+                error.starts_with("plain ws:// is allowed to loopback only"),
+                "{error}"
+            );
             assert!(parse(remote, Scheme::WebSocket, true).is_ok());
         }
         assert!(parse("https://example.com", Scheme::Http, false).is_ok());

@@ -83,7 +83,11 @@ impl Detail {
     /// Describes an end without a close code.
     #[must_use]
     pub fn new(kind: LossKind, reason: Option<&str>) -> Self {
-        Self { kind, close_code: None, close_reason: reason.map(escape) }
+        Self {
+            kind,
+            close_code: None,
+            close_reason: reason.map(escape),
+        }
     }
 }
 
@@ -171,7 +175,14 @@ impl Gap {
     /// `from_us`, `now_us`: microseconds since 1970 UTC. A `from_us` after `now_us` is taken as `now_us`.
     #[must_use]
     pub fn new(cause: Cause, detail: Detail, from_us: i64, now_us: i64) -> Self {
-        Self { id: Uuid::now_v7(), cause, detail, from_us: from_us.min(now_us), detected_us: now_us, frames_dropped: 0 }
+        Self {
+            id: Uuid::now_v7(),
+            cause,
+            detail,
+            from_us: from_us.min(now_us),
+            detected_us: now_us,
+            frames_dropped: 0,
+        }
     }
 
     /// Returns why it began.
@@ -181,6 +192,9 @@ impl Gap {
     }
 
     /// Appends the body of one of its records, JSON.
+    ///
+    /// # Panics
+    /// Never: texts, numbers and lists of texts always serialize, and a vector takes every byte.
     pub fn write(&self, edge: Edge, origin: &Origin, out: &mut Vec<u8>) {
         let to = match edge {
             Edge::Opened => None,
@@ -208,7 +222,9 @@ impl Gap {
 /// Writes a time as RFC 3339 UTC with milliseconds, rounded as `mode` says.
 fn rfc3339(time_us: i64, mode: RoundMode) -> String {
     let exact = Timestamp::from_microsecond(time_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    let rounded = exact.round(TimestampRound::new().smallest(Unit::Millisecond).mode(mode)).unwrap_or(exact);
+    let rounded = exact
+        .round(TimestampRound::new().smallest(Unit::Millisecond).mode(mode))
+        .unwrap_or(exact);
     format!("{rounded:.3}")
 }
 
@@ -220,7 +236,10 @@ mod tests {
     use super::{Cause, Detail, Edge, Gap, LossKind, Origin, escape};
 
     fn written(gap: &Gap, edge: Edge) -> Value {
-        let origin = Origin { source: "main".to_owned(), topics: vec!["interaction".to_owned()] };
+        let origin = Origin {
+            source: "main".to_owned(),
+            topics: vec!["interaction".to_owned()],
+        };
         let mut out = Vec::new();
         gap.write(edge, &origin, &mut out);
         serde_json::from_slice(&out).unwrap()
@@ -228,21 +247,40 @@ mod tests {
 
     #[test]
     fn a_pair_shares_its_id_and_rounds_outwards() {
-        let detail = Detail { close_code: Some(1001), ..Detail::new(LossKind::Close, Some("bye\n")) };
-        let gap = Gap::new(Cause::Reconnect, detail, 1_767_323_045_000_999, 1_767_323_045_001_001);
+        let detail = Detail {
+            close_code: Some(1001),
+            ..Detail::new(LossKind::Close, Some("bye\n"))
+        };
+        let gap = Gap::new(
+            Cause::Reconnect,
+            detail,
+            1_767_323_045_000_999,
+            1_767_323_045_001_001,
+        );
         let opened = written(&gap, Edge::Opened);
-        let closed = written(&gap, Edge::Closed { to_us: 1_767_323_046_000_001 });
+        let closed = written(
+            &gap,
+            Edge::Closed {
+                to_us: 1_767_323_046_000_001,
+            },
+        );
         assert_eq!(opened["type"], "gap_opened");
         assert_eq!(opened["to"], Value::Null);
         assert_eq!(opened["from"], "2026-01-02T03:04:05.000Z");
         assert_eq!(opened["detectedAt"], "2026-01-02T03:04:05.001Z");
-        assert_eq!(opened["detail"], json!({"kind": "close", "closeCode": 1001, "closeReason": "bye\\n"}));
+        assert_eq!(
+            opened["detail"],
+            json!({"kind": "close", "closeCode": 1001, "closeReason": "bye\\n"})
+        );
         assert_eq!(closed["type"], "gap_closed");
         assert_eq!(closed["to"], "2026-01-02T03:04:06.001Z");
         assert_eq!(closed["gapId"], opened["gapId"]);
         assert_ne!(closed["controlId"], opened["controlId"]);
         assert_eq!(closed["topics"], json!(["interaction"]));
-        assert_eq!((&closed["cause"], &closed["backfilled"], &closed["framesDropped"]), (&json!("reconnect"), &json!(false), &json!(0)));
+        assert_eq!(
+            (&closed["cause"], &closed["backfilled"], &closed["framesDropped"]),
+            (&json!("reconnect"), &json!(false), &json!(0))
+        );
     }
 
     proptest! {

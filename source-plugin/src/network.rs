@@ -37,7 +37,8 @@ const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Every ending but [`Command::Close`] is put into the queue.
 pub fn run(config: Config, queue: Arc<Queue>, commands: watch::Receiver<Command>, status: &Arc<Status>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let parts = runtime().and_then(|runtime| Ok((runtime, events_link(&config, &clock, Arc::clone(status))?)));
+    let parts =
+        runtime().and_then(|runtime| Ok((runtime, events_link(&config, &clock, Arc::clone(status))?)));
     let (runtime, link) = match parts {
         Ok(parts) => parts,
         Err(ending) => {
@@ -50,7 +51,10 @@ pub fn run(config: Config, queue: Arc<Queue>, commands: watch::Receiver<Command>
     let admission = Admission::new(admission::Settings {
         transport: Transport::Events,
         source_name: config.name.clone(),
-        dedup: dedup::Settings { window_ms: config.dedup.window_ms, max_ids: config.dedup.max_ids },
+        dedup: dedup::Settings {
+            window_ms: config.dedup.window_ms,
+            max_ids: config.dedup.max_ids,
+        },
         on_full: match config.queue.on_full {
             OnFull::Stop => admission::OnFull::Stop,
             OnFull::Drop => admission::OnFull::DropNewest,
@@ -67,8 +71,16 @@ pub fn run(config: Config, queue: Arc<Queue>, commands: watch::Receiver<Command>
         stall: config.queue.stall,
     };
     let backoff = Backoff::new(config.reconnect, system_rng());
-    let session =
-        Session::new(link, admission, queue, backoff, settings, &config.name, clock, Arc::clone(status));
+    let session = Session::new(
+        link,
+        admission,
+        queue,
+        backoff,
+        settings,
+        &config.name,
+        clock,
+        Arc::clone(status),
+    );
     runtime.block_on(session.run(commands));
     // A resolver call that hangs in the system cannot be cancelled; waiting for it would hold up the close.
     runtime.shutdown_background();
@@ -84,7 +96,13 @@ pub fn check_login(config: &Config, timeout: Duration) -> Result<(), Ending> {
     let runtime = runtime()?;
     let outcome = events_link(config, &clock, Arc::new(Status::new())).and_then(|mut link| {
         let login = async { tokio::time::timeout(timeout, link.token()).await };
-        let failed = |status, code: u16, message| Err(Ending { status, code: code.into(), message });
+        let failed = |status, code: u16, message| {
+            Err(Ending {
+                status,
+                code: code.into(),
+                message,
+            })
+        };
         match runtime.block_on(login) {
             Ok(Ok(_token)) => Ok(()),
             Ok(Err(failure)) if failure.kind == FailureKind::Credentials => {
@@ -95,7 +113,11 @@ pub fn check_login(config: &Config, timeout: Duration) -> Result<(), Ending> {
             Err(_) => {
                 let host = crate::endpoint::authority(&config.endpoints.token);
                 let waited_ms = timeout.as_millis();
-                failed(status::IO, 0, format!("no answer from the login service at {host} within {waited_ms} ms"))
+                failed(
+                    status::IO,
+                    0,
+                    format!("no answer from the login service at {host} within {waited_ms} ms"),
+                )
             }
         }
     });
@@ -110,7 +132,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Ending> {
         .thread_keep_alive(RESOLVER_KEEP_ALIVE)
         .thread_name("esp-resolver")
         .build()
-        .map_err(|error| Ending { status: status::IO, code: 0, message: format!("no runtime: {error}") })
+        .map_err(|error| Ending {
+            status: status::IO,
+            code: 0,
+            message: format!("no runtime: {error}"),
+        })
 }
 
 /// Makes the generator of the jitter from the system's randomness, which the uuid crate reads.
@@ -134,8 +160,13 @@ fn events_link(config: &Config, clock: &Arc<dyn Clock>, status: Arc<Status>) -> 
     let encrypted = [&config.endpoints.token, &config.endpoints.events]
         .iter()
         .any(|url| matches!(url.scheme(), "https" | "wss"));
-    let failed = |message: String| Ending { status: plugin_abi::status::TLS, code: 0, message };
-    let tls = tls::client_config(config.ca_file.as_deref(), encrypted).map_err(|error| failed(error.to_string()))?;
+    let failed = |message: String| Ending {
+        status: plugin_abi::status::TLS,
+        code: 0,
+        message,
+    };
+    let tls = tls::client_config(config.ca_file.as_deref(), encrypted)
+        .map_err(|error| failed(error.to_string()))?;
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured((*tls).clone())
         .http1_only()
@@ -164,7 +195,10 @@ impl Link for EventsLink {
     async fn token(&mut self) -> Result<SecretString, Failure> {
         let status = &self.status;
         let on_login = || status.update(|figures| figures.login_attempts_total += 1);
-        Ok(self.tokens.token(self.connector.deadline, self.clock.now_us(), on_login).await?)
+        Ok(self
+            .tokens
+            .token(self.connector.deadline, self.clock.now_us(), on_login)
+            .await?)
     }
 
     fn discard_token(&mut self) {

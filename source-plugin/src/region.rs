@@ -69,9 +69,13 @@ impl Region {
         REGIONS
             .into_iter()
             .find(|region| {
-                region.name == dashed || region.domain == wanted || region.short_name() == Some(wanted.as_str())
+                region.name == dashed
+                    || region.domain == wanted
+                    || region.short_name() == Some(wanted.as_str())
             })
-            .ok_or_else(|| UnknownRegion { name: name.to_owned() })
+            .ok_or_else(|| UnknownRegion {
+                name: name.to_owned(),
+            })
     }
 
     /// Returns the label that names the region in a domain of three or more parts, such as `usw2`.
@@ -94,7 +98,10 @@ mod tests {
     fn every_region_is_found_by_each_of_its_names() {
         for region in REGIONS {
             assert_eq!(Region::find(region.name), Ok(region));
-            assert_eq!(Region::find(&region.name.replace('-', "_").to_uppercase()), Ok(region));
+            assert_eq!(
+                Region::find(&region.name.replace('-', "_").to_uppercase()),
+                Ok(region)
+            );
             assert_eq!(Region::find(region.domain), Ok(region));
             if let Some(short) = region.short_name() {
                 assert_eq!(Region::find(short), Ok(region));
@@ -106,7 +113,10 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let message = Region::find("us-east-9").unwrap_err().to_string();
-        assert!(message.starts_with("unknown region \"us-east-9\"; known are us-east-1, "), "{message}");
+        assert!(
+            message.starts_with("unknown region \"us-east-9\"; known are us-east-1, "),
+            "{message}"
+        );
         assert!(REGIONS.iter().all(|region| message.contains(region.name)));
     }
 }

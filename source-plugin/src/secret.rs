@@ -95,10 +95,14 @@ impl SecretSource {
     /// [`SecretError::Variable`] if it is absent or empty; not retryable.
     pub fn from_variable(name: &str, environment: &dyn Environment) -> Result<Self, SecretError> {
         match environment.variable(name) {
-            Some(value) if !value.trim().is_empty() => {
-                Ok(Self::Variable { name: name.to_owned(), value: value.trim().to_owned().into() })
-            }
-            found => Err(SecretError::Variable { name: name.to_owned(), empty: found.is_some() }),
+            Some(value) if !value.trim().is_empty() => Ok(Self::Variable {
+                name: name.to_owned(),
+                value: value.trim().to_owned().into(),
+            }),
+            found => Err(SecretError::Variable {
+                name: name.to_owned(),
+                empty: found.is_some(),
+            }),
         }
     }
 
@@ -114,8 +118,14 @@ impl SecretSource {
         let mut text = String::new();
         File::open(path)
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
-            .map_err(|error| SecretError::File { path: path.clone(), error })?;
-        let content = |reason| SecretError::Content { path: path.clone(), reason };
+            .map_err(|error| SecretError::File {
+                path: path.clone(),
+                error,
+            })?;
+        let content = |reason| SecretError::Content {
+            path: path.clone(),
+            reason,
+        };
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(content("holds more than 64 KiB, which is no credential"));
         }
@@ -147,7 +157,9 @@ mod tests {
     #[test]
     fn a_file_is_read_again_at_each_use() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let source = SecretSource::File { path: file.path().to_owned() };
+        let source = SecretSource::File {
+            path: file.path().to_owned(),
+        };
         assert!(source.read().unwrap_err().to_string().ends_with("is empty"));
         file.write_all(b"first\n").unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "first");

@@ -42,7 +42,9 @@ pub enum SubscriptionError {
     #[error("the access token has fewer than 20 characters, which is no token of the login service")]
     Token,
     /// Larger than the limit.
-    #[error("subscription payload is {bytes} bytes, limit is {max_bytes}; shorten subscription.filters or subscription.events")]
+    #[error(
+        "subscription payload is {bytes} bytes, limit is {max_bytes}; shorten subscription.filters or subscription.events"
+    )]
     TooLarge {
         /// Bytes of the payload.
         bytes: usize,
@@ -98,7 +100,10 @@ impl Subscription {
         self.check_schema(&value)?;
         let text = value.to_string();
         if text.len() > self.max_bytes {
-            return Err(SubscriptionError::TooLarge { bytes: text.len(), max_bytes: self.max_bytes });
+            return Err(SubscriptionError::TooLarge {
+                bytes: text.len(),
+                max_bytes: self.max_bytes,
+            });
         }
         Ok(text.into())
     }
@@ -115,16 +120,24 @@ impl Subscription {
     }
 
     fn check_schema(&self, value: &Value) -> Result<(), SubscriptionError> {
-        let broken = |place: &str| SubscriptionError::Schema { place: place.to_owned() };
+        let broken = |place: &str| SubscriptionError::Schema {
+            place: place.to_owned(),
+        };
         let validator = self.validator().ok_or_else(|| broken(""))?;
         // Only the place is taken from the validator's error: its text may quote the token.
-        let Some(place) = validator.iter_errors(value).next().map(|error| error.instance_path().to_string())
+        let Some(place) = validator
+            .iter_errors(value)
+            .next()
+            .map(|error| error.instance_path().to_string())
         else {
             return Ok(());
         };
         Err(match place.as_str() {
             "/events" if (1..=self.max_events).contains(&self.events.len()) => SubscriptionError::Repeated,
-            "/events" => SubscriptionError::EventCount { count: self.events.len(), max: self.max_events },
+            "/events" => SubscriptionError::EventCount {
+                count: self.events.len(),
+                max: self.max_events,
+            },
             "/token" => SubscriptionError::Token,
             place => broken(place),
         })
@@ -175,39 +188,71 @@ mod tests {
             assert_eq!(error, SubscriptionError::EventCount { count, max: 10 });
         }
         assert_eq!(subscription(10).check(), Ok(()));
-        assert_eq!(Subscription { max_events: 11, ..subscription(11) }.check(), Ok(()));
+        assert_eq!(
+            Subscription {
+                max_events: 11,
+                ..subscription(11)
+            }
+            .check(),
+            Ok(())
+        );
     }
 
     #[test]
     fn a_payload_over_the_limit_names_size_and_limit() {
         let mut large = subscription(1);
-        large.filters.insert("queues".to_owned(), Value::from("q".repeat(8192)));
+        large
+            .filters
+            .insert("queues".to_owned(), Value::from("q".repeat(8192)));
         let error = large.check().unwrap_err();
         assert!(matches!(error, SubscriptionError::TooLarge { bytes, max_bytes: 8192 } if bytes > 8192));
         assert!(error.to_string().contains("limit is 8192"), "{error}");
-        let exact = subscription(1).payload(&token(), &"s".into()).unwrap().expose_secret().len();
-        let fits = Subscription { max_bytes: exact, ..subscription(1) };
+        let exact = subscription(1)
+            .payload(&token(), &"s".into())
+            .unwrap()
+            .expose_secret()
+            .len();
+        let fits = Subscription {
+            max_bytes: exact,
+            ..subscription(1)
+        };
         assert!(fits.payload(&token(), &"s".into()).is_ok());
-        let short = Subscription { max_bytes: exact - 1, ..subscription(1) };
+        let short = Subscription {
+            max_bytes: exact - 1,
+            ..subscription(1)
+        };
         assert!(short.payload(&token(), &"s".into()).is_err());
     }
 
     #[test]
     fn a_short_token_is_refused_without_being_quoted() {
-        let error = subscription(1).payload(&"0123456789abcdefghi".into(), &"s".into()).unwrap_err();
+        let error = subscription(1)
+            .payload(&"0123456789abcdefghi".into(), &"s".into())
+            .unwrap_err();
         assert_eq!(error, SubscriptionError::Token);
         assert!(!error.to_string().contains("0123"));
     }
 
     #[test]
     fn a_repeated_name_is_refused() {
-        let twice = Subscription { events: vec!["a".to_owned(), "a".to_owned()], ..subscription(1) };
+        let twice = Subscription {
+            events: vec!["a".to_owned(), "a".to_owned()],
+            ..subscription(1)
+        };
         assert_eq!(twice.check(), Err(SubscriptionError::Repeated));
     }
 
     #[test]
     fn an_empty_name_is_refused_at_its_place() {
-        let empty = Subscription { events: vec![String::new()], ..subscription(1) };
-        assert_eq!(empty.check(), Err(SubscriptionError::Schema { place: "/events/0".to_owned() }));
+        let empty = Subscription {
+            events: vec![String::new()],
+            ..subscription(1)
+        };
+        assert_eq!(
+            empty.check(),
+            Err(SubscriptionError::Schema {
+                place: "/events/0".to_owned()
+            })
+        );
     }
 }

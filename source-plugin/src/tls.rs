@@ -65,7 +65,10 @@ pub fn client_config(ca_file: Option<&Path>, needed: bool) -> Result<Arc<ClientC
 }
 
 fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
-    let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
+    let fault = |reason: String| TlsError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| fault(error.to_string()))?;
@@ -91,7 +94,9 @@ mod tests {
         file.write_all(b"not a certificate").unwrap();
         let error = client_config(Some(file.path()), false).unwrap_err().to_string();
         assert!(error.contains("holds no PEM certificate"), "{error}");
-        let error = client_config(Some(Path::new("/nonexistent/ca.pem")), false).unwrap_err().to_string();
+        let error = client_config(Some(Path::new("/nonexistent/ca.pem")), false)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("ca_file /nonexistent/ca.pem: "), "{error}");
     }
 

@@ -129,7 +129,10 @@ impl Config {
         let text = if json.trim().is_empty() { "{}" } else { json };
         let mut value: Value = serde_json::from_str(text)
             .map_err(|error| vec![fault("", format!("configuration is not JSON: {error}"), None)])?;
-        let mut checks = Checks { faults: config_faults::check(&Self::schema(), &value), environment };
+        let mut checks = Checks {
+            faults: config_faults::check(&Self::schema(), &value),
+            environment,
+        };
         // What the schema refuses is taken out, so that the checks across keys still see the rest.
         for fault in &checks.faults {
             remove(&mut value, &fault.path);
@@ -160,7 +163,11 @@ struct Checks<'a> {
 impl Checks<'_> {
     /// Adds a fault, unless its place is already known to be at fault.
     fn add(&mut self, path: &str, message: impl Into<String>, mend: impl Into<Option<String>>) {
-        if !self.faults.iter().any(|known| known.path == path || known.path.starts_with(&format!("{path}."))) {
+        if !self
+            .faults
+            .iter()
+            .any(|known| known.path == path || known.path.starts_with(&format!("{path}.")))
+        {
             self.faults.push(fault(path, message.into(), mend.into()));
         }
     }
@@ -174,16 +181,27 @@ impl Checks<'_> {
             );
         }
         if raw.spool.mode == RawSpoolMode::Disk {
-            self.add("spool.mode", "a spool on disk is not there yet", "set spool.mode = \"memory\"".to_owned());
+            self.add(
+                "spool.mode",
+                "a spool on disk is not there yet",
+                "set spool.mode = \"memory\"".to_owned(),
+            );
         }
         if raw.reconnect.min_ms > raw.reconnect.max_ms {
             let mend = format!("set it to at most {} ms (reconnect.max_ms)", raw.reconnect.max_ms);
-            self.add("reconnect.min_ms", format!("{} ms is above reconnect.max_ms", raw.reconnect.min_ms), mend);
+            self.add(
+                "reconnect.min_ms",
+                format!("{} ms is above reconnect.max_ms", raw.reconnect.min_ms),
+                mend,
+            );
         }
         if raw.keep_alive.ping_ms >= raw.keep_alive.silence_ms {
             self.add(
                 "keep_alive.silence_ms",
-                format!("{} ms leave no time for the answer to a ping", raw.keep_alive.silence_ms),
+                format!(
+                    "{} ms leave no time for the answer to a ping",
+                    raw.keep_alive.silence_ms
+                ),
                 format!("set it above keep_alive.ping_ms ({} ms)", raw.keep_alive.ping_ms),
             );
         }
@@ -197,7 +215,9 @@ impl Checks<'_> {
             use crate::subscription::SubscriptionError as Error;
             let path = match &error {
                 Error::TooLarge { .. } => "subscription",
-                Error::EventCount { .. } | Error::Repeated | Error::Schema { .. } | Error::Token => "subscription.events",
+                Error::EventCount { .. } | Error::Repeated | Error::Schema { .. } | Error::Token => {
+                    "subscription.events"
+                }
             };
             self.add(path, error.to_string(), None);
         }
@@ -206,7 +226,10 @@ impl Checks<'_> {
         let endpoints = self.endpoints(raw);
         Some(Config {
             name: raw.name.clone(),
-            credentials: Credentials { client_id: client_id?, client_secret: client_secret? },
+            credentials: Credentials {
+                client_id: client_id?,
+                client_secret: client_secret?,
+            },
             endpoints: endpoints?,
             ca_file: raw.ca_file.as_ref().map(PathBuf::from),
             subscription,
@@ -217,8 +240,14 @@ impl Checks<'_> {
                 max_attempts: (raw.reconnect.max_attempts > 0).then_some(raw.reconnect.max_attempts),
                 stable: ms(raw.reconnect.stable_ms),
             },
-            dedup: Dedup { window_ms: raw.dedup.window_ms, max_ids: size(raw.dedup.max_ids) },
-            keep_alive: KeepAlive { ping: ms(raw.keep_alive.ping_ms), silence: ms(raw.keep_alive.silence_ms) },
+            dedup: Dedup {
+                window_ms: raw.dedup.window_ms,
+                max_ids: size(raw.dedup.max_ids),
+            },
+            keep_alive: KeepAlive {
+                ping: ms(raw.keep_alive.ping_ms),
+                silence: ms(raw.keep_alive.silence_ms),
+            },
             timeouts: Timeouts {
                 connect: ms(raw.timeouts.connect_ms),
                 login: ms(raw.timeouts.login_ms),
@@ -240,10 +269,16 @@ impl Checks<'_> {
     fn secret(&mut self, path: &str, raw: &RawSecret, default_variable: &str) -> Option<SecretSource> {
         let source = match (&raw.env, &raw.file) {
             (Some(_), Some(_)) => {
-                self.add(path, "both env and file are set", "keep one of the two".to_owned());
+                self.add(
+                    path,
+                    "both env and file are set",
+                    "keep one of the two".to_owned(),
+                );
                 return None;
             }
-            (None, Some(file)) => Ok(SecretSource::File { path: PathBuf::from(file) }),
+            (None, Some(file)) => Ok(SecretSource::File {
+                path: PathBuf::from(file),
+            }),
             (Some(name), None) => SecretSource::from_variable(name, self.environment),
             (None, None) => SecretSource::from_variable(default_variable, self.environment),
         };
@@ -271,14 +306,21 @@ impl Checks<'_> {
             (None, Some(domain)) => Some(format!("api.{domain}")),
             (None, None) => None,
         };
-        let events = explicit
-            .events
-            .clone()
-            .or_else(|| events_host.map(|host| format!("wss://{host}/api/v2/analytics/conversations/events/ws")));
+        let events = explicit.events.clone().or_else(|| {
+            events_host.map(|host| format!("wss://{host}/api/v2/analytics/conversations/events/ws"))
+        });
         if explicit.streaming.is_some() {
-            self.url("endpoints.streaming", explicit.streaming.as_deref(), Scheme::WebSocket, raw.allow_insecure);
+            self.url(
+                "endpoints.streaming",
+                explicit.streaming.as_deref(),
+                Scheme::WebSocket,
+                raw.allow_insecure,
+            );
         }
-        let place_is_at_fault = self.faults.iter().any(|fault| fault.path == "region" || fault.path == "domain");
+        let place_is_at_fault = self
+            .faults
+            .iter()
+            .any(|fault| fault.path == "region" || fault.path == "domain");
         if (login.is_none() || events.is_none()) && !place_is_at_fault {
             self.add(
                 "region",
@@ -287,9 +329,19 @@ impl Checks<'_> {
                     .to_owned(),
             );
         }
-        let login = self.url("endpoints.login", login.as_deref(), Scheme::Http, raw.allow_insecure);
+        let login = self.url(
+            "endpoints.login",
+            login.as_deref(),
+            Scheme::Http,
+            raw.allow_insecure,
+        );
         let api = self.url("endpoints.api", api.as_deref(), Scheme::Http, raw.allow_insecure);
-        let events = self.url("endpoints.events", events.as_deref(), Scheme::WebSocket, raw.allow_insecure);
+        let events = self.url(
+            "endpoints.events",
+            events.as_deref(),
+            Scheme::WebSocket,
+            raw.allow_insecure,
+        );
         Some(Endpoints {
             token: endpoint::join(&login?, "/oauth/token"),
             api: api.map(|api| endpoint::join(&api, "/api/v2")),
@@ -301,7 +353,11 @@ impl Checks<'_> {
     fn place(&mut self, raw: &RawConfig) -> (Option<String>, Option<String>) {
         if let Some(domain) = &raw.domain {
             if raw.region.is_some() {
-                self.add("domain", "both region and domain are set", "keep one of the two".to_owned());
+                self.add(
+                    "domain",
+                    "both region and domain are set",
+                    "keep one of the two".to_owned(),
+                );
             }
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
             if domain.is_empty() || !domain.bytes().all(fits) {
@@ -311,13 +367,22 @@ impl Checks<'_> {
             }
             return (None, Some(domain.clone()));
         }
-        let from_environment = self.environment.variable("GENESYS_ENV").filter(|name| !name.trim().is_empty());
-        let Some(name) = raw.region.clone().or(from_environment) else { return (None, None) };
+        let from_environment = self
+            .environment
+            .variable("GENESYS_ENV")
+            .filter(|name| !name.trim().is_empty());
+        let Some(name) = raw.region.clone().or(from_environment) else {
+            return (None, None);
+        };
         match Region::find(&name) {
             Ok(region) => (Some(region.name.to_owned()), Some(region.domain.to_owned())),
             Err(error) => {
                 let mend = "use a known name, or set domain".to_owned();
-                let given = if raw.region.is_some() { "" } else { "environment variable GENESYS_ENV: " };
+                let given = if raw.region.is_some() {
+                    ""
+                } else {
+                    "environment variable GENESYS_ENV: "
+                };
                 self.add("region", format!("{given}{error}"), mend);
                 (None, None)
             }
@@ -338,13 +403,20 @@ impl Checks<'_> {
 }
 
 fn fault(path: &str, message: String, mend: Option<String>) -> Fault {
-    Fault { path: path.to_owned(), message, mend, nearest: None }
+    Fault {
+        path: path.to_owned(),
+        message,
+        mend,
+        nearest: None,
+    }
 }
 
 /// Takes the value at a dotted path out of its object; a fault inside an array takes the whole array out.
 fn remove(value: &mut Value, path: &str) {
     let Value::Object(object) = value else { return };
-    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let (head, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(head, rest)| (head, Some(rest)));
     let head = head.split('[').next().unwrap_or_default();
     match (object.get_mut(head), rest) {
         (Some(inner @ Value::Object(_)), Some(rest)) => remove(inner, rest),

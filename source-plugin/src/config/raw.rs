@@ -159,7 +159,12 @@ pub(super) struct RawReconnect {
 
 impl Default for RawReconnect {
     fn default() -> Self {
-        Self { min_ms: 500, max_ms: 60_000, max_attempts: 0, stable_ms: 30_000 }
+        Self {
+            min_ms: 500,
+            max_ms: 60_000,
+            max_attempts: 0,
+            stable_ms: 30_000,
+        }
     }
 }
 
@@ -176,7 +181,10 @@ pub(super) struct RawDedup {
 
 impl Default for RawDedup {
     fn default() -> Self {
-        Self { window_ms: 900_000, max_ids: 1_000_000 }
+        Self {
+            window_ms: 900_000,
+            max_ids: 1_000_000,
+        }
     }
 }
 
@@ -193,7 +201,10 @@ pub(super) struct RawKeepAlive {
 
 impl Default for RawKeepAlive {
     fn default() -> Self {
-        Self { ping_ms: 20_000, silence_ms: 35_000 }
+        Self {
+            ping_ms: 20_000,
+            silence_ms: 35_000,
+        }
     }
 }
 
@@ -213,7 +224,11 @@ pub(super) struct RawTimeouts {
 
 impl Default for RawTimeouts {
     fn default() -> Self {
-        Self { connect_ms: 15_000, login_ms: 15_000, subscribe_grace_ms: 2000 }
+        Self {
+            connect_ms: 15_000,
+            login_ms: 15_000,
+            subscribe_grace_ms: 2000,
+        }
     }
 }
 
@@ -240,7 +255,11 @@ pub(super) struct RawQueue {
 
 impl Default for RawQueue {
     fn default() -> Self {
-        Self { max_records: 10_000, max_bytes: 32 * 1024 * 1024, on_full: RawOnFull::Stop }
+        Self {
+            max_records: 10_000,
+            max_bytes: 32 * 1024 * 1024,
+            on_full: RawOnFull::Stop,
+        }
     }
 }
 
@@ -264,6 +283,9 @@ pub(super) struct RawSpool {
 
 impl Default for RawSpool {
     fn default() -> Self {
-        Self { mode: RawSpoolMode::Memory, stall_ms: 10_000 }
+        Self {
+            mode: RawSpoolMode::Memory,
+            stall_ms: 10_000,
+        }
     }
 }

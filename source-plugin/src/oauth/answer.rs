@@ -43,9 +43,10 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> R
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     match status {
         200 => match body.access_token {
-            Some(token) if body.error.is_none() && !token.is_empty() => {
-                Ok(Grant { token: token.into(), expires_in: lifetime(body.expires_in.as_ref()) })
-            }
+            Some(token) if body.error.is_none() && !token.is_empty() => Ok(Grant {
+                token: token.into(),
+                expires_in: lifetime(body.expires_in.as_ref()),
+            }),
             _ => Err(OauthError::NoToken),
         },
         401 => Err(OauthError::InvalidClient),
@@ -54,15 +55,24 @@ pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> R
         429 => Err(OauthError::Throttled { status, retry_after }),
         // The vendor throttles logins with a 400 that only its words tell from a bad request.
         400 if body.is_throttling() => Err(OauthError::Throttled { status, retry_after }),
-        _ => Err(OauthError::Answer { status, code: body.error.as_deref().map(escape), retry_after }),
+        _ => Err(OauthError::Answer {
+            status,
+            code: body.error.as_deref().map(escape),
+            retry_after,
+        }),
     }
 }
 
 impl Body {
     fn is_throttling(&self) -> bool {
-        [&self.description, &self.error_description].into_iter().flatten().any(|description| {
-            description.get(..19).is_some_and(|start| start.eq_ignore_ascii_case("rate limit exceeded"))
-        })
+        [&self.description, &self.error_description]
+            .into_iter()
+            .flatten()
+            .any(|description| {
+                description
+                    .get(..19)
+                    .is_some_and(|start| start.eq_ignore_ascii_case("rate limit exceeded"))
+            })
     }
 }
 
@@ -99,19 +109,58 @@ mod tests {
         let invalid = br#"{"error":"invalid_client","description":"authentication failed"}"#;
         let table: [(u16, &[u8], &str, bool); 10] = [
             (401, b"", "invalid client credentials or expired secret", false),
-            (400, invalid, "invalid client credentials or expired secret", false),
+            (
+                400,
+                invalid,
+                "invalid client credentials or expired secret",
+                false,
+            ),
             (403, b"{}", "missing scope or role", false),
-            (200, b"{}", "the login service answered 200 without an access token", false),
-            (200, br#"{"access_token":""}"#, "the login service answered 200 without an access token", false),
-            (200, b"<html>", "the login service answered 200 without an access token", false),
-            (400, throttled, "the login service limits the rate of logins (HTTP 400)", true),
-            (429, b"", "the login service limits the rate of logins (HTTP 429)", true),
-            (400, br#"{"error":"bad\nthing"}"#, "the login service answered HTTP 400 (bad\\nthing)", false),
+            (
+                200,
+                b"{}",
+                "the login service answered 200 without an access token",
+                false,
+            ),
+            (
+                200,
+                br#"{"access_token":""}"#,
+                "the login service answered 200 without an access token",
+                false,
+            ),
+            (
+                200,
+                b"<html>",
+                "the login service answered 200 without an access token",
+                false,
+            ),
+            (
+                400,
+                throttled,
+                "the login service limits the rate of logins (HTTP 400)",
+                true,
+            ),
+            (
+                429,
+                b"",
+                "the login service limits the rate of logins (HTTP 429)",
+                true,
+            ),
+            (
+                400,
+                br#"{"error":"bad\nthing"}"#,
+                "the login service answered HTTP 400 (bad\\nthing)",
+                false,
+            ),
             (503, b"", "the login service answered HTTP 503", true),
         ];
         for (status, body, text, retryable) in table {
             let error = read(status, wait, body).unwrap_err();
-            assert_eq!((error.to_string().as_str(), error.is_retryable()), (text, retryable), "{status}");
+            assert_eq!(
+                (error.to_string().as_str(), error.is_retryable()),
+                (text, retryable),
+                "{status}"
+            );
         }
         let error = read(429, wait, b"").unwrap_err();
         assert!(matches!(error, OauthError::Throttled { status: 429, .. }));

@@ -122,7 +122,12 @@ impl TokenSource {
     /// Makes a source without a token; `http` carries the login deadline and the TLS configuration.
     #[must_use]
     pub fn new(http: reqwest::Client, url: Url, credentials: Credentials) -> Self {
-        Self { http, url, credentials, cached: None }
+        Self {
+            http,
+            url,
+            credentials,
+            cached: None,
+        }
     }
 
     /// Returns a token that lives for at least `needed_for`, from the cache or from a login, which `on_login` is
@@ -207,7 +212,10 @@ impl TokenSource {
 
 /// Returns the age at which a token is renewed: min(0.8 × lifetime, lifetime − 60 s), but never below half of it.
 fn renewal(expires_in: Duration) -> Duration {
-    expires_in.mul_f64(0.8).min(expires_in.saturating_sub(Duration::from_secs(60))).max(expires_in / 2)
+    expires_in
+        .mul_f64(0.8)
+        .min(expires_in.saturating_sub(Duration::from_secs(60)))
+        .max(expires_in / 2)
 }
 
 /// Returns the innermost message of an error: the outer ones only repeat the address.
@@ -236,15 +244,28 @@ mod tests {
         let environment = BTreeMap::from([("A".to_owned(), "id".to_owned())]);
         let secret = SecretSource::from_variable("A", &environment).unwrap();
         let tls = crate::tls::client_config(None, false).unwrap();
-        let http = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build().unwrap();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
+            .build()
+            .unwrap();
         let url = "http://127.0.0.1:9/oauth/token".parse().unwrap();
-        let credentials = Credentials { client_id: secret.clone(), client_secret: secret };
+        let credentials = Credentials {
+            client_id: secret.clone(),
+            client_secret: secret,
+        };
         TokenSource::new(http, url, credentials)
     }
 
     #[test]
     fn renews_before_expiry_but_never_in_the_first_half() {
-        let table = [(86_400, 69_120.0), (300, 240.0), (200, 140.0), (100, 50.0), (10, 5.0), (0, 0.0)];
+        let table = [
+            (86_400, 69_120.0),
+            (300, 240.0),
+            (200, 140.0),
+            (100, 50.0),
+            (10, 5.0),
+            (0, 0.0),
+        ];
         for (expires_in, renewed_at) in table {
             let renewed = renewal(Duration::from_secs(expires_in)).as_secs_f64();
             assert!((renewed - renewed_at).abs() < 1e-6, "{expires_in}: {renewed}");
@@ -256,15 +277,24 @@ mod tests {
         let mut source = source();
         let now = Instant::now();
         let lifetime = Duration::from_secs(300);
-        source.cached =
-            Some(Cached { token: "cached".into(), renew_at: now + renewal(lifetime), expires_at: now + lifetime });
+        source.cached = Some(Cached {
+            token: "cached".into(),
+            renew_at: now + renewal(lifetime),
+            expires_at: now + lifetime,
+        });
         let mut logins = 0;
         tokio::time::advance(Duration::from_secs(239)).await;
-        let token = source.token(Duration::from_secs(15), 0, || logins += 1).await.unwrap();
+        let token = source
+            .token(Duration::from_secs(15), 0, || logins += 1)
+            .await
+            .unwrap();
         assert_eq!(token.expose_secret(), "cached");
         assert_eq!(logins, 0);
         // It would expire during the set-up: a login is made (and fails, as nobody listens there).
-        source.token(Duration::from_secs(62), 0, || logins += 1).await.unwrap_err();
+        source
+            .token(Duration::from_secs(62), 0, || logins += 1)
+            .await
+            .unwrap_err();
         assert_eq!(logins, 1);
         tokio::time::advance(Duration::from_secs(2)).await;
         source.token(Duration::ZERO, 0, || logins += 1).await.unwrap_err();

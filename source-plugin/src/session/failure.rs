@@ -56,20 +56,32 @@ impl Failure {
             429 => FailureKind::Throttled,
             _ => FailureKind::Transient,
         };
-        Self { kind, text, code: status, retry_after }
+        Self {
+            kind,
+            text,
+            code: status,
+            retry_after,
+        }
     }
 }
 
 impl From<OauthError> for Failure {
     fn from(error: OauthError) -> Self {
         let kind = match &error {
-            OauthError::InvalidClient | OauthError::Forbidden | OauthError::NoToken => FailureKind::Credentials,
+            OauthError::InvalidClient | OauthError::Forbidden | OauthError::NoToken => {
+                FailureKind::Credentials
+            }
             OauthError::Throttled { .. } => FailureKind::Throttled,
             OauthError::Answer { .. } | OauthError::Unreachable { .. } | OauthError::Secret(_) => {
                 FailureKind::Transient
             }
         };
-        Self { kind, text: error.to_string(), code: error.status(), retry_after: error.retry_after() }
+        Self {
+            kind,
+            text: error.to_string(),
+            code: error.status(),
+            retry_after: error.retry_after(),
+        }
     }
 }
 
@@ -82,7 +94,12 @@ impl From<ConnectError> for Failure {
 impl From<SubscriptionError> for Failure {
     fn from(error: SubscriptionError) -> Self {
         // The configuration has passed the same check; only the token's length can have tipped it over.
-        Self { kind: FailureKind::Configuration, text: error.to_string(), code: 0, retry_after: None }
+        Self {
+            kind: FailureKind::Configuration,
+            text: error.to_string(),
+            code: 0,
+            retry_after: None,
+        }
     }
 }
 
@@ -100,8 +117,15 @@ impl From<&Loss> for Failure {
             LossKind::Refused => "server refused the subscription",
             LossKind::Local => "connection was given up",
         };
-        let code = detail.close_code.map(|code| format!(" with code {code}")).unwrap_or_default();
-        let reason = detail.close_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let code = detail
+            .close_code
+            .map(|code| format!(" with code {code}"))
+            .unwrap_or_default();
+        let reason = detail
+            .close_reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
         Self {
             kind: FailureKind::Transient,
             text: format!("{what}{code}{reason}"),
@@ -122,7 +146,9 @@ mod tests {
     #[test]
     fn refusals_are_paced_by_what_they_mean() {
         let wait = Some(Duration::from_secs(3));
-        let pace = |status, retry_after, repeated| Failure::refused(status, String::new(), retry_after).pace(repeated);
+        let pace = |status, retry_after, repeated| {
+            Failure::refused(status, String::new(), retry_after).pace(repeated)
+        };
         assert_eq!(pace(429, wait, false), Pace::AtLeast(Duration::from_secs(3)));
         assert_eq!(pace(429, None, true), Pace::Usual);
         assert_eq!(pace(401, None, false), Pace::Usual);

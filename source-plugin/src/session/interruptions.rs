@@ -22,11 +22,23 @@ pub(crate) struct Interruptions {
 
 impl Interruptions {
     pub(crate) fn new(origin: Origin, status: Arc<Status>) -> Self {
-        Self { origin, status, absence: None, dropping: None }
+        Self {
+            origin,
+            status,
+            absence: None,
+            dropping: None,
+        }
     }
 
     /// Notes that nobody listens since `from_us`.
-    pub(crate) fn absent(&mut self, admission: &mut Admission, cause: Cause, detail: Detail, from_us: i64, now_us: i64) {
+    pub(crate) fn absent(
+        &mut self,
+        admission: &mut Admission,
+        cause: Cause,
+        detail: Detail,
+        from_us: i64,
+        now_us: i64,
+    ) {
         self.accepted(admission, now_us);
         if self.absence.is_none() {
             tracing::debug!(cause = cause.name(), from_us, "gap opened");
@@ -45,7 +57,11 @@ impl Interruptions {
     pub(crate) fn dropped(&mut self, admission: &mut Admission, from_us: i64, now_us: i64) {
         let mut gap = self.dropping.take().unwrap_or_else(|| {
             let detail = Detail::new(LossKind::Local, Some("queue full"));
-            self.open(admission, Gap::new(Cause::Dropped, detail, from_us, now_us), now_us)
+            self.open(
+                admission,
+                Gap::new(Cause::Dropped, detail, from_us, now_us),
+                now_us,
+            )
         });
         gap.frames_dropped += 1;
         self.dropping = Some(gap);
@@ -73,6 +89,10 @@ impl Interruptions {
     }
 
     fn append(&self, admission: &mut Admission, gap: &Gap, edge: Edge, now_us: i64) {
-        admission.append_control(edge.control_type(), |out| gap.write(edge, &self.origin, out), now_us);
+        admission.append_control(
+            edge.control_type(),
+            |out| gap.write(edge, &self.origin, out),
+            now_us,
+        );
     }
 }

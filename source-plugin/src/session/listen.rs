@@ -58,7 +58,8 @@ impl<L: Link, R: Rng> Session<L, R> {
             }
         };
         if self.subscribed_at.is_some() {
-            self.interruptions.absent(&mut self.admission, cause, detail, from_us, now_us);
+            self.interruptions
+                .absent(&mut self.admission, cause, detail, from_us, now_us);
         }
         self.publish();
         self.status.enter(State::Disconnected);
@@ -91,7 +92,9 @@ impl<L: Link, R: Rng> Session<L, R> {
                     silent_at = now + keep_alive.silence;
                     self.batch(first)
                 }
-                None if now >= silent_at => Pause::Lost(Cause::Reconnect, Loss::new(LossKind::Silence, None), CLOSE_NORMAL),
+                None if now >= silent_at => {
+                    Pause::Lost(Cause::Reconnect, Loss::new(LossKind::Silence, None), CLOSE_NORMAL)
+                }
                 None => Pause::Wait,
             };
             match pause {
@@ -138,7 +141,10 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Admits `first` and every frame that is ready, then publishes.
     fn batch(&mut self, first: Result<Received, Loss>) -> Pause {
         let vacancy = self.queue.room();
-        let vacancy = Room { records: vacancy.records, bytes: vacancy.bytes };
+        let vacancy = Room {
+            records: vacancy.records,
+            bytes: vacancy.bytes,
+        };
         let mut next = Some(first);
         let (mut frames, mut bytes) = (0, 0);
         let pause = loop {
@@ -167,7 +173,11 @@ impl<L: Link, R: Rng> Session<L, R> {
             return Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL);
         };
         // The codec has thrown away what it read: the digest is that of no bytes.
-        let frame = Frame::Oversized { length_bytes, sha256: Sha256::digest([]).into(), head: &[] };
+        let frame = Frame::Oversized {
+            length_bytes,
+            sha256: Sha256::digest([]).into(),
+            head: &[],
+        };
         let now_us = self.clock.now_us();
         // One dead letter without a body may stand above the bounds; held, it would outlive its connection.
         let outcome = self.admission.admit(frame, now_us, Room::UNBOUNDED);
@@ -234,8 +244,15 @@ impl<L: Link, R: Rng> Session<L, R> {
                 self.subscribed(now_us);
                 Ok(())
             }
-            ControlFrame::SubscriptionRefused { status, message, retry_after_ms } => {
-                let text = format!("server refused the subscription with status {status}: {}", escape(&message));
+            ControlFrame::SubscriptionRefused {
+                status,
+                message,
+                retry_after_ms,
+            } => {
+                let text = format!(
+                    "server refused the subscription with status {status}: {}",
+                    escape(&message)
+                );
                 let retry_after = retry_after_ms.map(std::time::Duration::from_millis);
                 Err(Pause::Refused(Failure::refused(status, text, retry_after)))
             }
@@ -260,17 +277,27 @@ impl<L: Link, R: Rng> Session<L, R> {
         let deadline = Instant::now() + self.settings.stall;
         let mut share = RESUME_BELOW;
         while self.held.is_some() {
-            if tokio::time::timeout_at(deadline, self.queue.wait_below(share)).await.is_err() {
+            if tokio::time::timeout_at(deadline, self.queue.wait_below(share))
+                .await
+                .is_err()
+            {
                 return Err(());
             }
             let vacancy = self.queue.room();
-            self.admit_held(Room { records: vacancy.records, bytes: vacancy.bytes });
+            self.admit_held(Room {
+                records: vacancy.records,
+                bytes: vacancy.bytes,
+            });
             self.publish();
             // A record larger than what is left below the first share fits an empty queue.
             share = 0.0;
         }
         tracing::info!("queue has room, reading again");
-        let state = if self.subscribed_at.is_some() { State::Subscribed } else { State::Subscribing };
+        let state = if self.subscribed_at.is_some() {
+            State::Subscribed
+        } else {
+            State::Subscribing
+        };
         self.status.enter(state);
         Ok(())
     }
@@ -282,7 +309,10 @@ impl<L: Link, R: Rng> Session<L, R> {
         loop {
             self.queue.wait_below(share).await;
             let vacancy = self.queue.room();
-            self.admit_held(Room { records: vacancy.records, bytes: vacancy.bytes });
+            self.admit_held(Room {
+                records: vacancy.records,
+                bytes: vacancy.bytes,
+            });
             self.publish();
             if self.held.is_none() {
                 return;
@@ -304,11 +334,16 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Returns what is left of the queue's room beside the records that are built and not published.
     fn left_of(&self, vacancy: Room) -> Room {
         let (records, bytes) = self.admission.open_chunk();
-        Room { records: vacancy.records.saturating_sub(records), bytes: vacancy.bytes.saturating_sub(bytes) }
+        Room {
+            records: vacancy.records.saturating_sub(records),
+            bytes: vacancy.bytes.saturating_sub(bytes),
+        }
     }
 
     fn empty_us(&self) -> i64 {
-        self.socket.as_ref().map_or_else(|| self.clock.now_us(), |socket| socket.empty_us())
+        self.socket
+            .as_ref()
+            .map_or_else(|| self.clock.now_us(), |socket| socket.empty_us())
     }
 }
 

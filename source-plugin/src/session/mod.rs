@@ -110,7 +110,10 @@ pub(crate) struct Session<L, R> {
 }
 
 impl<L: Link, R: Rng> Session<L, R> {
-    #[expect(clippy::too_many_arguments, reason = "the parts that a test replaces, each of its own type")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts that a test replaces, each of its own type"
+    )]
     pub(crate) fn new(
         link: L,
         admission: Admission,
@@ -121,8 +124,10 @@ impl<L: Link, R: Rng> Session<L, R> {
         clock: Arc<dyn Clock>,
         status: Arc<Status>,
     ) -> Self {
-        let origin =
-            crate::gap::Origin { source: source.to_owned(), topics: settings.subscription.events.clone() };
+        let origin = crate::gap::Origin {
+            source: source.to_owned(),
+            topics: settings.subscription.events.clone(),
+        };
         let interruptions = Interruptions::new(origin, Arc::clone(&status));
         Self {
             link,
@@ -178,7 +183,8 @@ impl<L: Link, R: Rng> Session<L, R> {
         if self.has_subscribed {
             let from_us = self.socket.as_ref().map_or(now_us, Socket::empty_us);
             let detail = Detail::new(LossKind::Local, None);
-            self.interruptions.absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
+            self.interruptions
+                .absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
         }
         self.publish();
         self.queue.end(Ending::drained());
@@ -237,14 +243,18 @@ impl<L: Link, R: Rng> Session<L, R> {
             Ok(Err(loss)) => Err(Failure::from(&loss)),
             Err(_) => {
                 let loss = crate::transport::socket::Loss::new(LossKind::Silence, None);
-                Err(Failure { text: "server did not take the subscription".to_owned(), ..Failure::from(&loss) })
+                Err(Failure {
+                    text: "server did not take the subscription".to_owned(),
+                    ..Failure::from(&loss)
+                })
             }
         }
     }
 
-    /// Notes that the subscription counts; the first sign of it does.
+    /// Notes that the subscription counts; the first sign of it does. A frame that was held over the loss of its
+    /// connection is no sign.
     fn subscribed(&mut self, now_us: i64) {
-        if self.subscribed_at.is_some() {
+        if self.subscribed_at.is_some() || self.socket.is_none() {
             return;
         }
         self.subscribed_at = Some(Instant::now());
@@ -272,7 +282,11 @@ impl<L: Link, R: Rng> Session<L, R> {
         if failure.kind == FailureKind::Token {
             self.link.discard_token();
         }
-        let ending = |status, message| Ending { status, code: failure.code.into(), message };
+        let ending = |status, message| Ending {
+            status,
+            code: failure.code.into(),
+            message,
+        };
         if !self.has_subscribed {
             match failure.kind {
                 FailureKind::Credentials | FailureKind::Token => {
@@ -285,12 +299,21 @@ impl<L: Link, R: Rng> Session<L, R> {
             }
         }
         let Some(delay) = self.backoff.next_delay(failure.pace(repeated)) else {
-            let message = format!("gave up after {} failed attempts: {}", self.backoff.attempts(), failure.text);
+            let message = format!(
+                "gave up after {} failed attempts: {}",
+                self.backoff.attempts(),
+                failure.text
+            );
             return Err(ending(plugin_abi::status::FAILED, message));
         };
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         if repeated {
-            tracing::debug!(error = failure.text, delay_ms, attempt = self.failures, "not connected, trying again");
+            tracing::debug!(
+                error = failure.text,
+                delay_ms,
+                attempt = self.failures,
+                "not connected, trying again"
+            );
         } else {
             tracing::warn!(error = failure.text, delay_ms, "not connected, trying again");
         }

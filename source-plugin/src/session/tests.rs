@@ -83,7 +83,7 @@ struct Rig {
     queue: Arc<Queue>,
     status: Arc<Status>,
     commands: watch::Sender<Command>,
-    session: Option<Session<ScriptedLink, ChaCha8Rng>>,
+    session: Option<Box<Session<ScriptedLink, ChaCha8Rng>>>,
 }
 
 struct Options {
@@ -94,7 +94,11 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_records: 1000, on_full: OnFull::Stop, max_attempts: None }
+        Self {
+            max_records: 1000,
+            on_full: OnFull::Stop,
+            max_attempts: None,
+        }
     }
 }
 
@@ -102,7 +106,10 @@ impl Rig {
     fn new(options: &Options) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::start());
         let script = Rc::new(RefCell::new(Script::default()));
-        let bounds = Bounds { max_records: options.max_records, max_bytes: 1 << 20 };
+        let bounds = Bounds {
+            max_records: options.max_records,
+            max_bytes: 1 << 20,
+        };
         let queue = Arc::new(Queue::try_new(bounds).unwrap());
         let status = Arc::new(Status::new());
         let link = ScriptedLink {
@@ -118,7 +125,10 @@ impl Rig {
         let admission = Admission::new(admission::Settings {
             transport: Transport::Events,
             source_name: "main".to_owned(),
-            dedup: dedup::Settings { window_ms: 60_000, max_ids: 1000 },
+            dedup: dedup::Settings {
+                window_ms: 60_000,
+                max_ids: 1000,
+            },
             on_full: options.on_full,
             max_queue_bytes: bounds.max_bytes,
             epoch: 0,
@@ -133,7 +143,10 @@ impl Rig {
             subscription_interval: Duration::from_secs(2),
             subscribe_grace: Duration::from_secs(2),
             send: Duration::from_secs(15),
-            keep_alive: KeepAlive { ping: Duration::from_secs(20), silence: Duration::from_secs(35) },
+            keep_alive: KeepAlive {
+                ping: Duration::from_secs(20),
+                silence: Duration::from_secs(35),
+            },
             stall: Duration::from_secs(10),
         };
         let policy = Policy {
@@ -154,7 +167,13 @@ impl Rig {
             Arc::clone(&status),
         );
         let (commands, _) = watch::channel(Command::Run);
-        Self { script, queue, status, commands, session: Some(session) }
+        Self {
+            script,
+            queue,
+            status,
+            commands,
+            session: Some(Box::new(session)),
+        }
     }
 
     fn start(&mut self) -> JoinHandle<()> {
@@ -195,7 +214,12 @@ impl Rig {
 
     /// Takes what the queue holds: kind, type or id, body.
     fn pull(&self) -> Vec<(Kind, String, Value)> {
-        let limits = PullLimits { max_records: 10_000, max_bytes: usize::MAX, wait: Duration::ZERO, linger: Duration::ZERO };
+        let limits = PullLimits {
+            max_records: 10_000,
+            max_bytes: usize::MAX,
+            wait: Duration::ZERO,
+            linger: Duration::ZERO,
+        };
         match self.queue.pull(&limits) {
             Err(_) => Vec::new(),
             Ok(slices) => slices
@@ -203,7 +227,11 @@ impl Rig {
                 .flat_map(|slice| (slice.start..slice.end).map(|at| slice.chunk.record(at).unwrap()))
                 .map(|record| {
                     let body = serde_json::from_slice(record.body()).unwrap();
-                    let name = if record.kind() == Kind::Event { record.id() } else { record.type_() };
+                    let name = if record.kind() == Kind::Event {
+                        record.id()
+                    } else {
+                        record.type_()
+                    };
                     (record.kind(), name.to_owned(), body)
                 })
                 .collect(),
@@ -211,7 +239,12 @@ impl Rig {
     }
 
     fn end(&self) -> NoRecords {
-        let limits = PullLimits { max_records: 1, max_bytes: usize::MAX, wait: Duration::ZERO, linger: Duration::ZERO };
+        let limits = PullLimits {
+            max_records: 1,
+            max_bytes: usize::MAX,
+            wait: Duration::ZERO,
+            linger: Duration::ZERO,
+        };
         self.queue.pull(&limits).unwrap_err()
     }
 }
@@ -221,7 +254,9 @@ fn text(value: &Value) -> Message {
 }
 
 fn event(id: &str) -> Message {
-    text(&json!({"type": "interaction", "id": id, "conversationId": "c1", "timestamp": "2026-01-02T03:04:05Z"}))
+    text(
+        &json!({"type": "interaction", "id": id, "conversationId": "c1", "timestamp": "2026-01-02T03:04:05Z"}),
+    )
 }
 
 fn names(records: &[(Kind, String, Value)]) -> Vec<&str> {
@@ -240,28 +275,44 @@ async fn a_close_is_followed_by_a_reconnect_with_a_gap_pair_and_the_session_toke
         let (mut server, payload) = rig.accept(first).await;
         assert_eq!(payload["type"], "subscribe");
         assert_eq!(payload["sessionToken"].as_str().unwrap().len(), 36);
-        server.send(text(&json!({"type": "subscribed", "sessionToken": "theirs"}))).await.unwrap();
+        server
+            .send(text(&json!({"type": "subscribed", "sessionToken": "theirs"})))
+            .await
+            .unwrap();
         server.send(event("e1")).await.unwrap();
         rig.until(|status| status.subscribed).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let close = CloseFrame { code: CloseCode::Away, reason: "by\u{7}e".into() };
+        let close = CloseFrame {
+            code: CloseCode::Away,
+            reason: "by\u{7}e".into(),
+        };
         server.close(Some(close)).await.unwrap();
         let (mut server, payload) = rig.accept(second).await;
         assert_eq!(payload["sessionToken"], "theirs");
         server.send(event("e2")).await.unwrap();
-        rig.until(|status| status.subscribed && status.connects_total == 2).await;
+        rig.until(|status| status.subscribed && status.connects_total == 2)
+            .await;
         let records = rig.pull();
         assert_eq!(names(&records), ["e1", "gap_opened", "e2", "gap_closed"]);
         let (opened, closed) = (&records[1].2, &records[3].2);
         assert_eq!(opened["cause"], "reconnect");
-        assert_eq!(opened["detail"], json!({"kind": "close", "closeCode": 1001, "closeReason": "by\\u{7}e"}));
-        assert_eq!((&opened["gapId"], &opened["source"]), (&closed["gapId"], &json!("main")));
+        assert_eq!(
+            opened["detail"],
+            json!({"kind": "close", "closeCode": 1001, "closeReason": "by\\u{7}e"})
+        );
+        assert_eq!(
+            (&opened["gapId"], &opened["source"]),
+            (&closed["gapId"], &json!("main"))
+        );
         assert!(opened["from"].as_str() < closed["to"].as_str());
         // At least two seconds between the subscriptions, also across the reconnect.
         let at = rig.script.borrow().connected_at.clone();
         assert!(at[1] - at[0] >= Duration::from_secs(2));
         let status = rig.status.snapshot();
-        assert_eq!((status.reconnects_total, status.gaps_total, status.gaps_open), (1, 1, 0));
+        assert_eq!(
+            (status.reconnects_total, status.gaps_total, status.gaps_open),
+            (1, 1, 0)
+        );
         assert_eq!(rig.status.frames().counts.frames_law(), 0);
     })
     .await;
@@ -283,8 +334,14 @@ async fn the_end_without_a_close_frame_dates_the_gap_from_the_last_empty_read() 
         let opened = &records[1].2;
         assert_eq!(opened["detail"]["kind"], "eof");
         // Read empty right after the event, five seconds before the end was seen.
-        assert!(opened["from"].as_str() < Some("2026-01-02T03:04:05.100Z"), "{opened}");
-        assert!(opened["detectedAt"].as_str() >= Some("2026-01-02T03:04:10.000Z"), "{opened}");
+        assert!(
+            opened["from"].as_str() < Some("2026-01-02T03:04:05.100Z"),
+            "{opened}"
+        );
+        assert!(
+            opened["detectedAt"].as_str() >= Some("2026-01-02T03:04:10.000Z"),
+            "{opened}"
+        );
     })
     .await;
 }
@@ -301,11 +358,17 @@ async fn silence_is_noticed_after_the_deadline_and_pings_keep_a_quiet_connection
         });
         assert!(quiet.await.is_err());
         let status = rig.status.snapshot();
-        assert!(status.subscribed && status.pings_total >= 5 && status.pongs_total >= 5, "{status:?}");
+        assert!(
+            status.subscribed && status.pings_total >= 5 && status.pongs_total >= 5,
+            "{status:?}"
+        );
         let silent_since = Instant::now();
         rig.until(|status| !status.subscribed).await;
         let noticed = silent_since.elapsed();
-        assert!(noticed > Duration::from_secs(14) && noticed < Duration::from_secs(36), "{noticed:?}");
+        assert!(
+            noticed > Duration::from_secs(14) && noticed < Duration::from_secs(36),
+            "{noticed:?}"
+        );
         assert_eq!(rig.pull()[0].2["detail"]["kind"], "silence");
     })
     .await;
@@ -319,7 +382,11 @@ async fn without_an_acknowledgement_the_subscription_counts_after_the_grace() {
         let (_server, _) = rig.accept(first).await;
         let sent = Instant::now();
         rig.until(|status| status.subscribed).await;
-        assert!(sent.elapsed() >= Duration::from_millis(1999), "{:?}", sent.elapsed());
+        assert!(
+            sent.elapsed() >= Duration::from_millis(1999),
+            "{:?}",
+            sent.elapsed()
+        );
         assert!(rig.pull().is_empty());
     })
     .await;
@@ -329,11 +396,17 @@ async fn without_an_acknowledgement_the_subscription_counts_after_the_grace() {
 async fn a_failure_before_the_first_subscription_leaves_no_gap() {
     with(Options::default(), |mut rig| async move {
         let first = rig.connection();
-        rig.script.borrow_mut().connections.push_front(Err(Failure::refused(503, "busy".to_owned(), None)));
+        rig.script
+            .borrow_mut()
+            .connections
+            .push_front(Err(Failure::refused(503, "busy".to_owned(), None)));
         let second = rig.connection();
         let _session = rig.start();
         let (mut server, _) = rig.accept(first).await;
-        server.send(text(&json!({"type": "error", "status": 500, "message": "no"}))).await.unwrap();
+        server
+            .send(text(&json!({"type": "error", "status": 500, "message": "no"})))
+            .await
+            .unwrap();
         rig.until(|status| status.failed_attempts_total == 2).await;
         let _server = rig.accept_and_acknowledge(second).await;
         assert!(rig.pull().is_empty());
@@ -367,7 +440,9 @@ async fn refused_credentials_are_fatal_at_the_start() {
     with(Options::default(), |mut rig| async move {
         rig.script.borrow_mut().logins.push_back(refused_login());
         rig.start().await.unwrap();
-        let NoRecords::Ended(ending) = rig.end() else { panic!("no ending") };
+        let NoRecords::Ended(ending) = rig.end() else {
+            panic!("no ending")
+        };
         assert_eq!((ending.status, ending.code), (plugin_abi::status::AUTH, 401));
         assert_eq!(ending.message, "invalid client credentials or expired secret");
         assert_eq!(rig.status.snapshot().state, State::Failed);
@@ -388,7 +463,11 @@ async fn refused_credentials_while_running_wait_longest_with_the_gap_open() {
         assert_eq!(names(&rig.pull()), ["gap_opened"]);
         assert_eq!(rig.status.snapshot().gaps_open, 1);
         let _server = rig.accept_and_acknowledge(second).await;
-        assert!(refused.elapsed() >= Duration::from_secs(59), "{:?}", refused.elapsed());
+        assert!(
+            refused.elapsed() >= Duration::from_secs(59),
+            "{:?}",
+            refused.elapsed()
+        );
         assert_eq!(names(&rig.pull()), ["gap_closed"]);
     })
     .await;
@@ -400,7 +479,10 @@ async fn a_refused_token_is_discarded() {
         let first = rig.connection();
         let _session = rig.start();
         let server = rig.accept_and_acknowledge(first).await;
-        rig.script.borrow_mut().connections.push_back(Err(Failure::refused(401, "token".to_owned(), None)));
+        rig.script
+            .borrow_mut()
+            .connections
+            .push_back(Err(Failure::refused(401, "token".to_owned(), None)));
         drop(server);
         rig.until(|status| status.failed_attempts_total == 2).await;
         assert_eq!(rig.script.borrow().discarded_tokens, 1);
@@ -410,90 +492,130 @@ async fn a_refused_token_is_discarded() {
 
 #[tokio::test(start_paused = true)]
 async fn gives_up_after_the_last_attempt_with_a_failed_status() {
-    with(Options { max_attempts: Some(10), ..Options::default() }, |mut rig| async move {
-        rig.start().await.unwrap();
-        let NoRecords::Ended(ending) = rig.end() else { panic!("no ending") };
-        assert_eq!(ending.status, plugin_abi::status::FAILED);
-        assert_eq!(ending.message, "gave up after 10 failed attempts: out of script");
-        assert_eq!(rig.script.borrow().connected_at.len(), 10);
-    })
+    with(
+        Options {
+            max_attempts: Some(10),
+            ..Options::default()
+        },
+        |mut rig| async move {
+            rig.start().await.unwrap();
+            let NoRecords::Ended(ending) = rig.end() else {
+                panic!("no ending")
+            };
+            assert_eq!(ending.status, plugin_abi::status::FAILED);
+            assert_eq!(ending.message, "gave up after 10 failed attempts: out of script");
+            assert_eq!(rig.script.borrow().connected_at.len(), 10);
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_stops_the_reader_and_loses_nothing_if_room_comes_in_time() {
-    with(Options { max_records: 10, ..Options::default() }, |mut rig| async move {
-        let first = rig.connection();
-        let _session = rig.start();
-        let mut server = rig.accept_and_acknowledge(first).await;
-        for n in 0..25 {
-            server.send(event(&format!("e{n}"))).await.unwrap();
-        }
-        rig.until(|status| status.state == State::Stalled).await;
-        let mut records = rig.pull();
-        assert_eq!(records.len(), 10);
-        while records.len() < 25 {
-            tokio::time::sleep(Duration::from_secs(4)).await;
-            records.extend(rig.pull());
-        }
-        let expected: Vec<String> = (0..25).map(|n| format!("e{n}")).collect();
-        assert_eq!(names(&records), expected);
-        rig.until(|status| status.subscribed).await;
-        assert_eq!((rig.status.snapshot().connects_total, rig.status.snapshot().stalls_total), (1, 2));
-    })
+    with(
+        Options {
+            max_records: 10,
+            ..Options::default()
+        },
+        |mut rig| async move {
+            let first = rig.connection();
+            let _session = rig.start();
+            let mut server = rig.accept_and_acknowledge(first).await;
+            for n in 0..25 {
+                server.send(event(&format!("e{n}"))).await.unwrap();
+            }
+            rig.until(|status| status.state == State::Stalled).await;
+            let mut records = rig.pull();
+            assert_eq!(records.len(), 10);
+            while records.len() < 25 {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                records.extend(rig.pull());
+            }
+            let expected: Vec<String> = (0..25).map(|n| format!("e{n}")).collect();
+            assert_eq!(names(&records), expected);
+            rig.until(|status| status.subscribed).await;
+            assert_eq!(
+                (
+                    rig.status.snapshot().connects_total,
+                    rig.status.snapshot().stalls_total
+                ),
+                (1, 2)
+            );
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_stays_full_costs_the_connection_and_is_a_gap() {
-    with(Options { max_records: 10, ..Options::default() }, |mut rig| async move {
-        let (first, second) = (rig.connection(), rig.connection());
-        let _session = rig.start();
-        let mut server = rig.accept_and_acknowledge(first).await;
-        for n in 0..15 {
-            server.send(event(&format!("e{n}"))).await.unwrap();
-        }
-        rig.until(|status| status.state == State::Stalled).await;
-        let stalled = Instant::now();
-        rig.until(|status| status.state == State::Disconnected).await;
-        assert!(stalled.elapsed() >= Duration::from_millis(9_990), "{:?}", stalled.elapsed());
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        assert_eq!(rig.script.borrow().connected_at.len(), 1);
-        let mut records = rig.pull();
-        let mut server = rig.accept_and_acknowledge(second).await;
-        server.send(event("after")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        records.extend(rig.pull());
-        // The frame that was held when the connection was given up is not lost; the unread ones are in the gap.
-        let mut expected: Vec<String> = (0..10).map(|n| format!("e{n}")).collect();
-        expected.extend(["gap_opened", "e10", "gap_closed", "after"].map(str::to_owned));
-        assert_eq!(names(&records), expected);
-        assert_eq!(records[10].2["cause"], "queue_full");
-        assert_eq!(rig.status.frames().counts.frames_law(), 0);
-    })
+    with(
+        Options {
+            max_records: 10,
+            ..Options::default()
+        },
+        |mut rig| async move {
+            let (first, second) = (rig.connection(), rig.connection());
+            let _session = rig.start();
+            let mut server = rig.accept_and_acknowledge(first).await;
+            for n in 0..15 {
+                server.send(event(&format!("e{n}"))).await.unwrap();
+            }
+            rig.until(|status| status.state == State::Stalled).await;
+            let stalled = Instant::now();
+            rig.until(|status| status.state == State::Disconnected).await;
+            assert!(
+                stalled.elapsed() >= Duration::from_millis(9_990),
+                "{:?}",
+                stalled.elapsed()
+            );
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            assert_eq!(rig.script.borrow().connected_at.len(), 1);
+            let mut records = rig.pull();
+            let mut server = rig.accept_and_acknowledge(second).await;
+            server.send(event("after")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            records.extend(rig.pull());
+            // The frame that was held when the connection was given up is not lost; the unread ones are in the gap.
+            let mut expected: Vec<String> = (0..10).map(|n| format!("e{n}")).collect();
+            expected.extend(["gap_opened", "e10", "gap_closed", "after"].map(str::to_owned));
+            assert_eq!(names(&records), expected);
+            assert_eq!(records[10].2["cause"], "queue_full");
+            assert_eq!(rig.status.frames().counts.frames_law(), 0);
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn drops_are_counted_and_covered_by_a_gap() {
-    with(Options { max_records: 10, on_full: OnFull::DropNewest, ..Options::default() }, |mut rig| async move {
-        let first = rig.connection();
-        let _session = rig.start();
-        let mut server = rig.accept_and_acknowledge(first).await;
-        for n in 0..15 {
-            server.send(event(&format!("e{n}"))).await.unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let mut records = rig.pull();
-        server.send(event("after")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        records.extend(rig.pull());
-        let names = names(&records);
-        assert_eq!(&names[9..], ["e9", "gap_opened", "after", "gap_closed"]);
-        assert_eq!((&records[10].2["cause"], &records[12].2["framesDropped"]), (&json!("dropped"), &json!(5)));
-        let counts = rig.status.frames().counts;
-        assert_eq!((counts.dropped, counts.frames_law()), (5, 0));
-    })
+    with(
+        Options {
+            max_records: 10,
+            on_full: OnFull::DropNewest,
+            ..Options::default()
+        },
+        |mut rig| async move {
+            let first = rig.connection();
+            let _session = rig.start();
+            let mut server = rig.accept_and_acknowledge(first).await;
+            for n in 0..15 {
+                server.send(event(&format!("e{n}"))).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let mut records = rig.pull();
+            server.send(event("after")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            records.extend(rig.pull());
+            let names = names(&records);
+            assert_eq!(&names[9..], ["e9", "gap_opened", "after", "gap_closed"]);
+            assert_eq!(
+                (&records[10].2["cause"], &records[12].2["framesDropped"]),
+                (&json!("dropped"), &json!(5))
+            );
+            let counts = rig.status.frames().counts;
+            assert_eq!((counts.dropped, counts.frames_law()), (5, 0));
+        },
+    )
     .await;
 }
 
@@ -504,7 +626,10 @@ async fn an_oversized_message_is_a_dead_letter_and_the_connection_lives_on() {
         let _session = rig.start();
         let mut server = rig.accept_and_acknowledge(first).await;
         server.send(event("before")).await.unwrap();
-        server.send(Message::text("x".repeat(3 * MAX_FRAME_BYTES))).await.unwrap();
+        server
+            .send(Message::text("x".repeat(3 * MAX_FRAME_BYTES)))
+            .await
+            .unwrap();
         server.send(event("after")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let records = rig.pull();
@@ -525,9 +650,14 @@ async fn fragments_over_the_limit_cost_the_connection_with_dead_letter_and_gap()
         let piece = vec![b'x'; MAX_FRAME_BYTES / 2];
         for n in 0..4 {
             let opcode = OpCode::Data(if n == 0 { Data::Text } else { Data::Continue });
-            server.send(Message::Frame(Frame::message(piece.clone(), opcode, n == 3))).await.unwrap();
+            server
+                .send(Message::Frame(Frame::message(piece.clone(), opcode, n == 3)))
+                .await
+                .unwrap();
         }
-        let Some(Ok(Message::Close(Some(close)))) = server.next().await else { panic!("no close frame") };
+        let Some(Ok(Message::Close(Some(close)))) = server.next().await else {
+            panic!("no close frame")
+        };
         assert_eq!(close.code, CloseCode::Size);
         let _server = rig.accept_and_acknowledge(second).await;
         let records = rig.pull();
@@ -547,12 +677,17 @@ async fn a_drain_stops_reading_records_the_gap_and_says_goodbye() {
         server.send(event("e1")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         rig.commands.send_replace(Command::Drain);
-        let Some(Ok(Message::Close(Some(close)))) = server.next().await else { panic!("no close frame") };
+        let Some(Ok(Message::Close(Some(close)))) = server.next().await else {
+            panic!("no close frame")
+        };
         assert_eq!(close.code, CloseCode::Normal);
         session.await.unwrap();
         let records = rig.pull();
         assert_eq!(names(&records), ["e1", "gap_opened"]);
-        assert_eq!((&records[1].2["cause"], &records[1].2["to"]), (&json!("stopped"), &Value::Null));
+        assert_eq!(
+            (&records[1].2["cause"], &records[1].2["to"]),
+            (&json!("stopped"), &Value::Null)
+        );
         assert!(matches!(rig.end(), NoRecords::Ended(ending) if ending.status == plugin_abi::status::END));
         assert_eq!(rig.status.snapshot().state, State::Ended);
     })
@@ -576,7 +711,11 @@ async fn closes_promptly(mut rig: Rig, state: State, server: Option<DuplexStream
     rig.commands.send_replace(Command::Close);
     let closing = Instant::now();
     session.await.unwrap();
-    assert!(closing.elapsed() < Duration::from_millis(100), "{state:?}: {:?}", closing.elapsed());
+    assert!(
+        closing.elapsed() < Duration::from_millis(100),
+        "{state:?}: {:?}",
+        closing.elapsed()
+    );
     drop(connection);
 }
 
@@ -588,11 +727,21 @@ async fn a_close_ends_it_promptly_in_every_state() {
         closes_promptly(rig, State::Connecting, None).await;
     })
     .await;
-    for (state, max_records) in [(State::Subscribing, 1000), (State::Subscribed, 1000), (State::Stalled, 5)] {
-        with(Options { max_records, ..Options::default() }, |rig| async move {
-            let server = rig.connection();
-            closes_promptly(rig, state, Some(server)).await;
-        })
+    for (state, max_records) in [
+        (State::Subscribing, 1000),
+        (State::Subscribed, 1000),
+        (State::Stalled, 5),
+    ] {
+        with(
+            Options {
+                max_records,
+                ..Options::default()
+            },
+            |rig| async move {
+                let server = rig.connection();
+                closes_promptly(rig, state, Some(server)).await;
+            },
+        )
         .await;
     }
     with(Options::default(), |rig| async move {

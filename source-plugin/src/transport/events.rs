@@ -112,7 +112,9 @@ pub struct Connector {
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The path and query of a configured address stay out, as they may carry a credential.
-        f.debug_struct("Connector").field("host", &authority(&self.url)).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("host", &authority(&self.url))
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,11 +136,21 @@ impl Connector {
         };
         tokio::time::timeout(self.deadline, opening)
             .await
-            .unwrap_or_else(|_| Err(ConnectError::Deadline { host: host(), after: self.deadline }))
+            .unwrap_or_else(|_| {
+                Err(ConnectError::Deadline {
+                    host: host(),
+                    after: self.deadline,
+                })
+            })
     }
 
     async fn byte_stream(&self) -> std::io::Result<Box<dyn ByteStream>> {
-        let host = self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host = self
+            .url
+            .host_str()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         let port = self.url.port_or_known_default().unwrap_or(443);
         let tcp = TcpStream::connect((host, port)).await?;
         tcp.set_nodelay(true)?;
@@ -147,7 +159,9 @@ impl Connector {
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, tcp)
+            .await?;
         Ok(Box::new(tls))
     }
 
@@ -174,8 +188,14 @@ impl Connector {
                 status: response.status().as_u16(),
                 retry_after: retry_after(response.headers(), self.clock.now_us()),
             },
-            Error::Io(error) => ConnectError::Network { host, reason: escape(&error.to_string()) },
-            error => ConnectError::Protocol { host, reason: escape(&error.to_string()) },
+            Error::Io(error) => ConnectError::Network {
+                host,
+                reason: escape(&error.to_string()),
+            },
+            error => ConnectError::Protocol {
+                host,
+                reason: escape(&error.to_string()),
+            },
         }
     }
 }
@@ -220,13 +240,37 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_carry_status_and_retry_after() {
-        let throttled = answered("HTTP/1.1 429 Too Many\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n").await;
-        assert_eq!((throttled.status(), throttled.retry_after()), (429, Some(Duration::from_secs(17))));
+        let throttled =
+            answered("HTTP/1.1 429 Too Many\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(
+            (throttled.status(), throttled.retry_after()),
+            (429, Some(Duration::from_secs(17)))
+        );
         for (answer, status, retryable, part) in [
-            ("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", 401, true, "access token is not accepted"),
-            ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403, false, "missing scope or role"),
-            ("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 404, true, "check region or endpoints.events"),
-            ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", 503, true, "HTTP 503"),
+            (
+                "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+                401,
+                true,
+                "access token is not accepted",
+            ),
+            (
+                "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+                403,
+                false,
+                "missing scope or role",
+            ),
+            (
+                "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+                404,
+                true,
+                "check region or endpoints.events",
+            ),
+            (
+                "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+                503,
+                true,
+                "HTTP 503",
+            ),
         ] {
             let error = answered(answer).await;
             assert_eq!((error.status(), error.is_retryable()), (status, retryable));

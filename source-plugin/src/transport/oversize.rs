@@ -82,7 +82,9 @@ pub struct OversizeFilter<S> {
 
 impl<S> std::fmt::Debug for OversizeFilter<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OversizeFilter").field("limit_bytes", &self.limit_bytes).finish_non_exhaustive()
+        f.debug_struct("OversizeFilter")
+            .field("limit_bytes", &self.limit_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +95,10 @@ impl<S> OversizeFilter<S> {
             inner,
             limit_bytes: limit_bytes as u64,
             marker: uuid::Uuid::new_v4().into_bytes(),
-            phase: Phase::Handshake { matched: 0, start: Vec::new() },
+            phase: Phase::Handshake {
+                matched: 0,
+                start: Vec::new(),
+            },
             swallow: None,
             unread: Vec::new(),
             wants_more: false,
@@ -109,7 +114,11 @@ impl<S> OversizeFilter<S> {
 
     /// Returns what was swallowed, if `payload`, just received as a binary message, stands for it.
     pub fn report(&mut self, payload: &[u8]) -> Option<Oversized> {
-        if payload == self.marker { self.reports.pop_front() } else { None }
+        if payload == self.marker {
+            self.reports.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Filters `data` in place; returns how much of its start is output. What is left over goes to `unread`.
@@ -123,7 +132,11 @@ impl<S> OversizeFilter<S> {
                     let is_over = *matched == HEAD_END.len();
                     let is_upgraded = is_switching_protocols(start);
                     if is_over {
-                        self.phase = if is_upgraded { Phase::Header } else { Phase::Transparent };
+                        self.phase = if is_upgraded {
+                            Phase::Header
+                        } else {
+                            Phase::Transparent
+                        };
                     }
                     keep(data, &mut read, &mut written, length);
                 }
@@ -209,7 +222,12 @@ impl<S> OversizeFilter<S> {
             return;
         }
         self.phase = Phase::Header;
-        let Some(swallow) = self.swallow.take_if(|swallow| swallow.is_final || swallow.gives_up) else { return };
+        let Some(swallow) = self
+            .swallow
+            .take_if(|swallow| swallow.is_final || swallow.gives_up)
+        else {
+            return;
+        };
         if swallow.gives_up {
             self.phase = Phase::Ended;
         }
@@ -398,7 +416,7 @@ mod tests {
     use sha2::{Digest as _, Sha256};
     use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
-    use super::{HEAD_BYTES, MARKER_BYTES, Oversized, OversizeFilter};
+    use super::{HEAD_BYTES, MARKER_BYTES, OversizeFilter, Oversized};
 
     const LIMIT: usize = 1024;
     const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
@@ -412,7 +430,11 @@ mod tests {
     }
 
     impl AsyncRead for Pieces {
-        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             let size = self.sizes[self.turn % self.sizes.len()];
             self.turn += 1;
             let end = (self.at + size.min(buf.remaining())).min(self.bytes.len());
@@ -438,7 +460,15 @@ mod tests {
     }
 
     fn run(input: Vec<u8>, sizes: Vec<usize>, read_bytes: usize) -> (Vec<u8>, OversizeFilter<Pieces>) {
-        let mut filter = OversizeFilter::new(Pieces { bytes: input, at: 0, sizes, turn: 0 }, LIMIT);
+        let mut filter = OversizeFilter::new(
+            Pieces {
+                bytes: input,
+                at: 0,
+                sizes,
+                turn: 0,
+            },
+            LIMIT,
+        );
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let output = runtime.block_on(async {
             let mut output = Vec::new();
@@ -450,7 +480,9 @@ mod tests {
                 }
                 if read_bytes > 1 {
                     let mut rest = ReadBuf::new(&mut buffer);
-                    std::future::poll_fn(|cx| Pin::new(&mut filter).poll_read(cx, &mut rest)).await.unwrap();
+                    std::future::poll_fn(|cx| Pin::new(&mut filter).poll_read(cx, &mut rest))
+                        .await
+                        .unwrap();
                     output.extend(rest.filled());
                 }
             }
@@ -470,7 +502,8 @@ mod tests {
     /// A stream of messages: (opcode, payload sizes of its fragments).
     fn messages() -> impl Strategy<Value = Vec<(u8, Vec<usize>)>> {
         let small = 0..300_usize;
-        let any = prop_oneof![3 => small, 1 => 1000..1050_usize, 1 => 1025..9000_usize, 1 => Just(20_000_usize)];
+        let any =
+            prop_oneof![3 => small, 1 => 1000..1050_usize, 1 => 1025..9000_usize, 1 => Just(20_000_usize)];
         let data = (1..=2_u8, proptest::collection::vec(any, 1..4));
         let control = (9..=10_u8, proptest::collection::vec(0..126_usize, 1..2));
         proptest::collection::vec(prop_oneof![3 => data, 1 => control], 0..8)
@@ -553,7 +586,10 @@ mod tests {
             assert_eq!(output.len(), ANSWER.len() + 2 + MARKER_BYTES);
             let report = filter.report(&marker).unwrap();
             let digest: [u8; 32] = Sha256::digest([b'x'; HEAD_BYTES]).into();
-            assert_eq!((report.length_bytes, report.sha256, report.gives_up), (announced, digest, true));
+            assert_eq!(
+                (report.length_bytes, report.sha256, report.gives_up),
+                (announced, digest, true)
+            );
             assert_eq!(report.head, vec![b'x'; HEAD_BYTES]);
         }
     }

@@ -46,12 +46,18 @@ pub struct ReadWatch {
 
 impl std::fmt::Debug for ReadWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadWatch").field("empty_us", &self.empty_us).finish_non_exhaustive()
+        f.debug_struct("ReadWatch")
+            .field("empty_us", &self.empty_us)
+            .finish_non_exhaustive()
     }
 }
 
 impl AsyncRead for ReadWatch {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let started_us = self.clock.now_us();
         let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
         if outcome.is_pending() {
@@ -79,9 +85,18 @@ impl AsyncWrite for ReadWatch {
 }
 
 /// Wraps a byte stream for the codec.
-pub(super) fn filtered(stream: Box<dyn ByteStream>, max_frame_bytes: usize, clock: Arc<dyn Clock>) -> Filtered {
+pub(super) fn filtered(
+    stream: Box<dyn ByteStream>,
+    max_frame_bytes: usize,
+    clock: Arc<dyn Clock>,
+) -> Filtered {
     let now_us = clock.now_us();
-    let watch = ReadWatch { inner: stream, clock, last_read_us: now_us, empty_us: now_us };
+    let watch = ReadWatch {
+        inner: stream,
+        clock,
+        last_read_us: now_us,
+        empty_us: now_us,
+    };
     OversizeFilter::new(watch, max_frame_bytes)
 }
 
@@ -122,16 +137,24 @@ impl Loss {
     /// Describes an end without a close code.
     #[must_use]
     pub fn new(kind: LossKind, reason: Option<&str>) -> Self {
-        Self { detail: Detail::new(kind, reason), oversized_bytes: None }
+        Self {
+            detail: Detail::new(kind, reason),
+            oversized_bytes: None,
+        }
     }
 
     fn closed(frame: Option<&CloseFrame>) -> Self {
         let detail = Detail {
             kind: LossKind::Close,
             close_code: frame.map(|frame| u16::from(frame.code)),
-            close_reason: frame.filter(|frame| !frame.reason.is_empty()).map(|frame| escape(&frame.reason)),
+            close_reason: frame
+                .filter(|frame| !frame.reason.is_empty())
+                .map(|frame| escape(&frame.reason)),
         };
-        Self { detail, oversized_bytes: None }
+        Self {
+            detail,
+            oversized_bytes: None,
+        }
     }
 
     fn from_error(error: &Error) -> Self {
@@ -139,7 +162,9 @@ impl Loss {
             Error::ConnectionClosed
             | Error::AlreadyClosed
             | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::new(LossKind::Eof, None),
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::new(LossKind::Eof, None),
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::new(LossKind::Eof, None)
+            }
             Error::Io(error) => Self::new(LossKind::Reset, Some(&error.to_string())),
             Error::Capacity(CapacityError::MessageTooLong { size, .. }) => Self {
                 oversized_bytes: Some(*size as u64),
@@ -214,7 +239,10 @@ impl Socket {
     /// Not safe: a part may have been sent, so the connection must be dropped.
     pub async fn send(&mut self, text: &SecretString) -> Result<(), Loss> {
         let message = Message::text(text.expose_secret());
-        self.stream.send(message).await.map_err(|error| Loss::from_error(&error))
+        self.stream
+            .send(message)
+            .await
+            .map_err(|error| Loss::from_error(&error))
     }
 
     /// Sends a ping as far as the socket takes it at once; a socket that takes nothing is found by its silence.
@@ -228,7 +256,10 @@ impl Socket {
 
     /// Sends a close frame, or the answer to the one received, and ends; takes at most half a second.
     pub async fn close(mut self, code: u16, reason: &'static str) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static(reason) };
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: Utf8Bytes::from_static(reason),
+        };
         // Whatever happens now, the connection is over.
         let _outcome = tokio::time::timeout(CLOSE_DEADLINE, self.stream.close(Some(frame))).await;
     }
@@ -245,7 +276,10 @@ mod tests {
         let kind = |error: Error| Loss::from_error(&error).detail.kind;
         assert_eq!(kind(Error::ConnectionClosed), LossKind::Eof);
         assert_eq!(kind(Error::Io(ErrorKind::UnexpectedEof.into())), LossKind::Eof);
-        assert_eq!(kind(Error::Io(ErrorKind::ConnectionReset.into())), LossKind::Reset);
+        assert_eq!(
+            kind(Error::Io(ErrorKind::ConnectionReset.into())),
+            LossKind::Reset
+        );
         assert_eq!(kind(Error::AttackAttempt), LossKind::Protocol);
         let loss = Loss::from_error(&Error::Utf8("quoted".to_owned()));
         assert!(!format!("{loss:?}").contains("quoted"));
