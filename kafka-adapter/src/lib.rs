@@ -1,1 +1,8 @@
-//! kafka-adapter
+//! Publishes the records of an event source plugin, with an audit record for each.
+//!
+//! Responsible for the whole adapter behind the program `genesys-kafka`: configuration, plugin host, pipeline,
+//! sinks, audit. Refuses any knowledge of a particular feed: it meets the plugin at run time, through the C contract
+//! of `plugin_abi`, only. Invariant: a record is committed to its source only once it is resolved downstream.
+
+pub mod config;
+pub mod host;
