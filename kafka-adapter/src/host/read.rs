@@ -36,7 +36,7 @@ impl<'a> Strided<'a> {
             if first.is_null() {
                 return Err(Error::broken_contract(format!("{count} {what} at NULL")));
             }
-            if !first.is_aligned() || stride < size_of::<T>() || stride % align_of::<T>() != 0 {
+            if !first.is_aligned() || stride < size_of::<T>() || !stride.is_multiple_of(align_of::<T>()) {
                 return Err(Error::broken_contract(format!(
                     "{what} with a stride of {stride} bytes"
                 )));
