@@ -1,13 +1,17 @@
-//! The adapter: takes records from a source plugin, publishes them, and writes an audit record for each.
+//! Publishes the records of an event source plugin, with an audit record for each.
 //!
-//! Responsible for delivery and its proof. Refuses to know anything of the plugin beyond the C contract. Its
-//! invariant: a record is committed to its source only after its own outcome and its audit are acknowledged.
+//! Responsible for the whole adapter behind the program `genesys-kafka`: configuration, plugin host, pipeline,
+//! sinks, audit. Refuses any knowledge of a particular feed: it meets the plugin at run time, through the C contract
+//! of `plugin_abi`, only. Invariant: a record is committed to its source only once it is resolved downstream.
 
 pub mod audit;
+pub mod config;
 pub mod dead_letter;
+pub mod host;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;
+pub mod run;
 pub mod sink;
 pub mod summary;
 pub mod text;
