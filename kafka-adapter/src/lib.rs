@@ -4,5 +4,14 @@
 //! sinks, audit. Refuses any knowledge of a particular feed: it meets the plugin at run time, through the C contract
 //! of `plugin_abi`, only. Invariant: a record is committed to its source only once it is resolved downstream.
 
+pub mod audit;
 pub mod config;
+pub mod dead_letter;
 pub mod host;
+pub mod metrics;
+pub mod pipeline;
+pub mod record;
+pub mod run;
+pub mod sink;
+pub mod summary;
+pub mod text;
