@@ -61,8 +61,15 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_the_documentation() {
-        let codes =
-            [Exit::Success, Exit::Failure, Exit::Usage, Exit::Unavailable, Exit::Credentials, Exit::Config].map(Exit::code);
+        let codes = [
+            Exit::Success,
+            Exit::Failure,
+            Exit::Usage,
+            Exit::Unavailable,
+            Exit::Credentials,
+            Exit::Config,
+        ]
+        .map(Exit::code);
         assert_eq!(codes, [0, 1, 64, 69, 77, 78]);
     }
 

@@ -14,7 +14,9 @@ pub const VARIABLE: &str = "GENESYS_KAFKA_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The filter cannot be read.
-    #[error("environment variable {VARIABLE}: {reason}; write a level such as `debug`, or `info,source=debug`")]
+    #[error(
+        "environment variable {VARIABLE}: {reason}; write a level such as `debug`, or `info,source=debug`"
+    )]
     Filter {
         /// What is wrong with it.
         reason: String,
@@ -46,8 +48,13 @@ pub fn install(filter: Option<&str>) -> Result<(), Error> {
 }
 
 fn parse(filter: Option<&str>) -> Result<EnvFilter, Error> {
-    let text = filter.map(str::trim).filter(|text| !text.is_empty()).unwrap_or("info");
-    EnvFilter::builder().parse(text).map_err(|error| Error::Filter { reason: error.to_string() })
+    let text = filter
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .unwrap_or("info");
+    EnvFilter::builder().parse(text).map_err(|error| Error::Filter {
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -56,7 +63,12 @@ mod tests {
 
     #[test]
     fn the_filter_is_info_unless_it_says_otherwise() {
-        for (given, filter) in [(None, "info"), (Some(" "), "info"), (Some("debug"), "debug"), (Some("info,source=trace"), "source=trace,info")] {
+        for (given, filter) in [
+            (None, "info"),
+            (Some(" "), "info"),
+            (Some("debug"), "debug"),
+            (Some("info,source=trace"), "source=trace,info"),
+        ] {
             assert_eq!(parse(given).unwrap().to_string(), filter);
         }
     }
@@ -66,6 +78,9 @@ mod tests {
         let error = parse(Some("source=loud")).unwrap_err();
         assert!(!error.is_retryable());
         let text = error.to_string();
-        assert!(text.starts_with("environment variable GENESYS_KAFKA_LOG: ") && text.lines().count() == 1, "{text}");
+        assert!(
+            text.starts_with("environment variable GENESYS_KAFKA_LOG: ") && text.lines().count() == 1,
+            "{text}"
+        );
     }
 }

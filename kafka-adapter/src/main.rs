@@ -10,8 +10,15 @@ use kafka_adapter::commands::{self, Error};
 use kafka_adapter::exit::Exit;
 
 fn main() -> ExitCode {
-    let result = commands::execute(std::env::args_os(), std::env::vars_os().collect(), &mut io::stdout().lock());
-    let Err(error) = result else { return Exit::Success.into() };
+    // Not locked: the sink that writes lines does so on a thread of its own.
+    let result = commands::execute(
+        std::env::args_os(),
+        std::env::vars_os().collect(),
+        &mut io::stdout(),
+    );
+    let Err(error) = result else {
+        return Exit::Success.into();
+    };
     match &error {
         // clap colours its text and knows which stream it belongs on; a closed one is no concern at the end.
         Error::Usage(usage) => drop(usage.print()),

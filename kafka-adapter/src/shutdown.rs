@@ -63,7 +63,7 @@ impl Shutdown {
     /// Asks to stop; does not block, and a second request changes nothing.
     pub fn request(&self) {
         // A full channel already holds a request; it cannot be closed while `self` lives.
-        drop(self.request.try_send(()));
+        self.request.try_send(()).ok();
     }
 
     /// The channel that a request arrives on, once.

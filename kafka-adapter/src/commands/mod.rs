@@ -46,7 +46,7 @@ enum Command {
     Schema {
         /// Which schema
         #[arg(value_enum, default_value_t = Schema::Config)]
-        name: Schema,
+        schema: Schema,
         #[command(flatten)]
         flags: Flags,
     },
@@ -82,16 +82,35 @@ impl Flags {
             ("--to", "delivery.to", &self.to),
             ("--library", "source.library", &self.library),
             ("--name", "source.name", &self.name),
-            ("--bootstrap-servers", "kafka.bootstrap_servers", &self.bootstrap_servers),
+            (
+                "--bootstrap-servers",
+                "kafka.bootstrap_servers",
+                &self.bootstrap_servers,
+            ),
         ];
         let mut flags: Vec<Setting> = texts
             .into_iter()
-            .filter_map(|(flag, key, text)| Some(Setting { flag, key, value: Value::from(text.clone()?) }))
+            .filter_map(|(flag, key, text)| {
+                Some(Setting {
+                    flag,
+                    key,
+                    value: Value::from(text.clone()?),
+                })
+            })
             .collect();
         if self.create_topics {
-            flags.push(Setting { flag: "--create-topics", key: "kafka.create_topics", value: Value::from(true) });
+            flags.push(Setting {
+                flag: "--create-topics",
+                key: "kafka.create_topics",
+                value: Value::from(true),
+            });
         }
-        Inputs { file: self.config.clone(), folders: Inputs::default_folders(), environment, flags }
+        Inputs {
+            file: self.config.clone(),
+            folders: Inputs::default_folders(),
+            environment,
+            flags,
+        }
     }
 }
 
@@ -163,13 +182,18 @@ pub fn execute(
     let log = environment.iter().find(|(name, _)| name == logging::VARIABLE);
     let log = log.map(|(_, value)| value.to_string_lossy().into_owned());
     match cli.command {
-        None => Err(Cli::command().error(ErrorKind::MissingSubcommand, "a command is required: run, config or schema").into()),
+        None => Err(Cli::command()
+            .error(
+                ErrorKind::MissingSubcommand,
+                "a command is required: run, config or schema",
+            )
+            .into()),
         Some(Command::Run(flags)) => {
             logging::install(log.as_deref())?;
             run::run(&flags.inputs(environment))
         }
         Some(Command::Config(flags)) => config::print(&flags.inputs(environment), out),
-        Some(Command::Schema { name, flags }) => schema::print(name, &flags.inputs(environment), out),
+        Some(Command::Schema { schema: name, flags }) => schema::print(name, &flags.inputs(environment), out),
     }
 }
 
@@ -185,8 +209,13 @@ mod tests {
 
     fn executed(arguments: &[&str], variables: &[(&str, &str)]) -> (String, Result<(), Error>) {
         let mut out = Vec::new();
-        let arguments = std::iter::once("genesys-kafka").chain(arguments.iter().copied()).map(OsString::from);
-        let environment = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let arguments = std::iter::once("genesys-kafka")
+            .chain(arguments.iter().copied())
+            .map(OsString::from);
+        let environment = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
         let result = execute(arguments, environment, &mut out);
         (String::from_utf8(out).unwrap(), result)
     }
@@ -198,7 +227,13 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_a_usage_error_and_help_is_none() {
-        for arguments in [&[][..], &["publish"], &["run", "--tu", "x"], &["schema", "nothing"], &["verify"]] {
+        for arguments in [
+            &[][..],
+            &["publish"],
+            &["run", "--tu", "x"],
+            &["schema", "nothing"],
+            &["verify"],
+        ] {
             let error = executed(arguments, &[]).1.unwrap_err();
             assert_eq!(error.exit(), Exit::Usage, "{arguments:?}");
             assert!(!error.is_retryable());
@@ -210,7 +245,15 @@ mod tests {
 
     #[test]
     fn a_wrong_configuration_ends_with_its_own_exit_and_names_every_fault() {
-        let arguments = ["config", "--to", "kafak", "--library", "/nonexistent/lib.so", "--name", "a b"];
+        let arguments = [
+            "config",
+            "--to",
+            "kafak",
+            "--library",
+            "/nonexistent/lib.so",
+            "--name",
+            "a b",
+        ];
         let (out, result) = executed(&arguments, &[("GENESYS_KAFKA__DELIVERY__DRAIN_MS", "soon")]);
         let error = result.unwrap_err();
         assert_eq!((out.as_str(), error.exit()), ("", Exit::Config));
@@ -228,7 +271,10 @@ mod tests {
 
     #[test]
     fn the_effective_configuration_is_printed_although_the_plugin_is_missing() {
-        let (out, result) = executed(&["config", "--to", "lines", "--library", "/nonexistent/lib.so"], &[]);
+        let (out, result) = executed(
+            &["config", "--to", "lines", "--library", "/nonexistent/lib.so"],
+            &[],
+        );
         assert!(out.contains("to = \"lines\" # --to\n"), "{out}");
         assert_eq!(result.unwrap_err().exit(), Exit::Config);
     }

@@ -30,7 +30,9 @@ pub(super) fn judge(mut draft: Draft) -> Result<Prepared, Error> {
     {
         match Plugin::load(&library) {
             Ok(loaded) => {
-                let faults = loaded.check(&draft.plugin_config(), false, 0).map_err(Error::Check)?;
+                let faults = loaded
+                    .check(&draft.plugin_config(), false, 0)
+                    .map_err(Error::Check)?;
                 draft.add_of_plugin(faults);
                 plugin = Some(loaded);
             }

@@ -96,8 +96,15 @@ mod tests {
 
     #[test]
     fn every_schema_is_one_json_document_that_is_a_schema() {
-        let flag = Setting { flag: "--library", key: "source.library", value: json!("/nonexistent/lib.so") };
-        let inputs = Inputs { flags: vec![flag], ..Inputs::default() };
+        let flag = Setting {
+            flag: "--library",
+            key: "source.library",
+            value: json!("/nonexistent/lib.so"),
+        };
+        let inputs = Inputs {
+            flags: vec![flag],
+            ..Inputs::default()
+        };
         for name in Schema::value_variants() {
             let mut out = Vec::new();
             print(*name, &inputs, &mut out).unwrap();
@@ -115,9 +122,19 @@ mod tests {
         let plugin = json!({"type": "object", "additionalProperties": false,
             "properties": {"region": {"$ref": "#/$defs/Region"}}, "$defs": {"Region": {"type": "string"}}});
         let schema = configuration(Some(&plugin));
-        let faults = |region: Value| config_faults::check(&schema, &json!({"source": {"config": {"region": region}}}));
+        let faults =
+            |region: Value| config_faults::check(&schema, &json!({"source": {"config": {"region": region}}}));
         assert!(faults(json!("us-east-1")).is_empty());
-        assert_eq!(faults(json!(1))[0].to_string(), "source.config.region: expected string, found integer");
-        assert!(config_faults::check(&configuration(None), &json!({"source": {"config": {"region": 1}}})).is_empty());
+        assert_eq!(
+            faults(json!(1))[0].to_string(),
+            "source.config.region: expected string, found integer"
+        );
+        assert!(
+            config_faults::check(
+                &configuration(None),
+                &json!({"source": {"config": {"region": 1}}})
+            )
+            .is_empty()
+        );
     }
 }

@@ -22,7 +22,10 @@ fn features() -> String {
     ClientConfig::new()
         .create_native_config()
         .and_then(|native| native.get("builtin.features"))
-        .map_or_else(|error| format!("features unknown: {error}"), |features| features.replace(',', ", "))
+        .map_or_else(
+            |error| format!("features unknown: {error}"),
+            |features| features.replace(',', ", "),
+        )
 }
 
 #[cfg(test)]
@@ -34,7 +37,10 @@ mod tests {
         let text = text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "plugin ABI 1.0");
-        assert!(lines[0].starts_with("genesys-kafka ") && lines[2].starts_with("librdkafka 2."), "{text}");
+        assert!(
+            lines[0].starts_with("genesys-kafka ") && lines[2].starts_with("librdkafka 2."),
+            "{text}"
+        );
         // Without these the adapter cannot speak TLS, compress well, or log in at a token endpoint.
         for feature in ["ssl", "sasl_scram", "sasl_oauthbearer", "lz4", "zstd", "oidc"] {
             assert!(lines[2].contains(feature), "{feature} in {text}");

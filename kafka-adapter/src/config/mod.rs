@@ -14,6 +14,9 @@ mod raw;
 mod rules;
 mod types;
 
+#[cfg(test)]
+mod example;
+
 pub use draft::{Draft, Faults, Inputs, Setting};
 pub use effective::Effective;
 pub use environment::PREFIX;
