@@ -1,36 +1,12 @@
 /* A plugin of the contract for the adapter's own tests: three records a batch, made from nothing.
- * MAJOR, BATCHES (-1 for no end), FAULT (check reports one), BAD (text that is not UTF-8) are set at compile time. */
+ * MAJOR, BATCHES (-1 for no end), FAULT (check reports one), BAD (text that is not UTF-8),
+ * STUBBORN (drain changes nothing) are set at compile time. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-typedef struct { const uint8_t *data; size_t length; } esp_str;
-typedef struct { uint32_t struct_size, reserved; uint8_t *data; size_t capacity, length; } esp_text;
-typedef struct { uint32_t struct_size; int32_t status; uint32_t retryable; int32_t code; char message[512]; } esp_error;
-typedef struct { uint32_t struct_size, max_records; uint64_t max_bytes; uint32_t wait_ms, linger_ms; } esp_limits;
-typedef struct {
-    uint32_t struct_size, kind, flags, reserved;
-    uint64_t sequence;
-    int64_t event_time_us, received_time_us;
-    esp_str id, type, subject, key, body;
-    const void *attributes;
-    uint32_t attribute_count, attribute_stride;
-} esp_record;
-typedef struct {
-    uint32_t struct_size, record_stride;
-    const esp_record *records;
-    uint64_t record_count, first_sequence, last_sequence, total_bytes;
-    void *private_data;
-} esp_batch;
-typedef void (*esp_log)(void *, uint32_t, esp_str, esp_str);
-typedef struct {
-    uint32_t struct_size, flags;
-    esp_str config;
-    esp_log log;
-    void *log_user_data;
-    uint32_t log_level, reserved;
-} esp_open_args;
+#include "event_source.h"
 
 static uint64_t given, committed;
 static int draining;
@@ -50,7 +26,7 @@ static int32_t fail(esp_error *error, int32_t status, const char *message) {
         error->status = status;
         error->retryable = 0;
         error->code = 0;
-        strcpy(error->message, message);
+        strcpy((char *)error->message, message);
     }
     return status;
 }
@@ -98,9 +74,9 @@ int32_t esp_next_batch(uint64_t source, const esp_limits *limits, esp_batch **ou
         record->received_time_us = 1700000000000000;
         record->id = text("id");
 #ifdef BAD
-        record->type = text("\xff\xfe");
+        record->type_ = text("\xff\xfe");
 #else
-        record->type = text("interaction");
+        record->type_ = text("interaction");
 #endif
         record->subject = record->key = text("conversation");
         record->body = text("{\"analyticsId\":\"conversation\"}");
@@ -136,5 +112,11 @@ int32_t esp_stats(uint64_t source, esp_text *into, esp_error *error) {
 }
 int32_t esp_poll_fd(uint64_t source) { (void)source; return -1; }
 int32_t esp_interrupt(uint64_t source) { (void)source; return 0; }
-int32_t esp_drain(uint64_t source, uint32_t deadline_ms) { (void)source; (void)deadline_ms; draining = 1; return 0; }
+int32_t esp_drain(uint64_t source, uint32_t deadline_ms) {
+    (void)source; (void)deadline_ms;
+#ifndef STUBBORN
+    draining = 1;
+#endif
+    return 0;
+}
 int32_t esp_close(uint64_t source, uint32_t timeout_ms) { (void)source; (void)timeout_ms; return 0; }

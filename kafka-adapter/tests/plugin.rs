@@ -24,6 +24,9 @@ fn plugin(defines: &[&str]) -> (tempfile::TempDir, PathBuf) {
         "-shared",
         "-fPIC",
     ]);
+    compiler
+        .arg("-I")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-abi/include"));
     compiler.args(defines).arg("-o").arg(&library).arg(source);
     assert!(compiler.status().unwrap().success());
     (folder, library)
@@ -177,7 +180,7 @@ fn usage_and_version_have_their_exits() {
     assert!(out.contains("plugin ABI 1.0\nlibrdkafka 2."), "{out}");
 }
 
-/// Starts a run that never ends by itself and waits until the source is open.
+/// Starts a run that never ends by itself and waits for its first line.
 fn endless() -> (tempfile::TempDir, Child, BufReader<std::process::ChildStdout>) {
     let (folder, _) = plugin(&["-DMAJOR=1", "-DBATCHES=-1"]);
     let mut program = genesys_kafka(
@@ -214,6 +217,28 @@ fn a_signal_drains_and_ends_with_exit_0() {
         let rest = lines.lines().map(Result::unwrap).count();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{name} after {rest} lines");
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_that_does_not() {
+    let (folder, _) = plugin(&["-DMAJOR=1", "-DBATCHES=-1", "-DSTUBBORN"]);
+    let mut program = genesys_kafka(
+        folder.path(),
+        &["run", "--to", "lines", "--library", "./libfake.so"],
+    );
+    let mut child = program
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert!(log.any(|line| line.contains("opened")));
+    signal(&child, "-TERM");
+    assert!(log.any(|line| line.contains("stop requested")));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 2));
 }
 
 #[test]
