@@ -324,6 +324,15 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut clean_from = 0;
     let bytes = text.as_bytes();
+    // Nearly all text is clean; a loop without exits becomes vector code.
+    let dirty = bytes.iter().fold(false, |dirty, byte| {
+        dirty | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\')
+    });
+    if !dirty {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for (at, byte) in bytes.iter().enumerate() {
         if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
             continue;
