@@ -3,6 +3,8 @@
 //! Responsible for splitting objects into `(key, token)` pairs and for writing strings. [`read_members`] validates
 //! (serde_json, iterative, so depth costs no stack); everything else trusts text that has passed it once. Refuses to
 //! interpret numbers. Invariant: a token is always a verbatim piece of the input, so number text survives.
+//!
+//! Over 400 lines with its tests: reader, splitter and writer share one idea of a token and prove each other.
 
 use std::borrow::Cow;
 use std::fmt;
