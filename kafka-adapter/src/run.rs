@@ -152,7 +152,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
         },
         metrics_ms: config.operations.metrics_ms,
     };
-    run_feed(Arc::new(source), outlets, &settings, stop, &wall_clock_us)
+    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us)
 }
 
 /// A sink that can say why its output failed.
@@ -172,7 +172,7 @@ impl RunSink for Outlets {
 /// # Errors
 /// As [`run`].
 pub fn run_feed<F: Feed, S: RunSink>(
-    feed: Arc<F>,
+    feed: &Arc<F>,
     sink: S,
     settings: &RunSettings,
     stop: &Stop,
@@ -187,7 +187,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
 
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
     let mut interval = Interval { last_us: begun_us, before: Counts::default() };
-    let driven = pipeline::drive(&mut pipeline, &feed, settings.bounds, stop, clock, &mut |pipeline, feed, now_us| {
+    let driven = pipeline::drive(&mut pipeline, feed, settings.bounds, stop, clock, &mut |pipeline, feed, now_us| {
         if metrics.due(now_us) {
             let stats = feed.stats().unwrap_or_default();
             metrics.print(Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), now_us), now_us);
