@@ -29,7 +29,11 @@ pub fn write_body(
     push_json_string(into, source_name);
     let mut text = String::new();
     // a source that does not say which transport it is has only one
-    let transport = if attributes.copy_value("transport", &mut text) { text.as_str() } else { "events" };
+    let transport = if attributes.copy_value("transport", &mut text) {
+        text.as_str()
+    } else {
+        "events"
+    };
     into.extend_from_slice(b",\"origin\":{\"transport\":");
     push_json_string(into, transport);
     into.extend_from_slice(b",\"topic\":");
@@ -73,7 +77,13 @@ mod tests {
             body,
         };
         let mut bytes = Vec::new();
-        write_body(&mut bytes, &record, &NoAttributes, "main", "Broker: Message size too large");
+        write_body(
+            &mut bytes,
+            &record,
+            &NoAttributes,
+            "main",
+            "Broker: Message size too large",
+        );
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(value["frame"]["text"].as_str().unwrap().as_bytes(), body);
         assert_eq!(value["frame"]["lengthBytes"], body.len());
@@ -81,6 +91,9 @@ mod tests {
         assert_eq!(value["receivedAt"], "1970-01-01T00:00:01.000Z");
         assert_eq!(value["stage"], "publish");
         assert_eq!(value["reason"], "Broker: Message size too large");
-        assert_eq!(value["origin"], serde_json::json!({"transport": "events", "topic": null}));
+        assert_eq!(
+            value["origin"],
+            serde_json::json!({"transport": "events", "topic": null})
+        );
     }
 }

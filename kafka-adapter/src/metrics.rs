@@ -50,7 +50,9 @@ impl Figures {
             total_duplicated: number("/frames/duplicates"),
             queue_depth: number("/queue/records"),
             rate: 0.0,
-            lag_ms: measure.oldest_received_us.map_or(0, |oldest_us| (now_us - oldest_us).max(0) / 1000),
+            lag_ms: measure
+                .oldest_received_us
+                .map_or(0, |oldest_us| (now_us - oldest_us).max(0) / 1000),
             in_flight: measure.in_flight,
             resolved: counters.resolved,
             order_exceptions: counters.order_exceptions,
@@ -80,8 +82,14 @@ impl Metrics {
     /// Begins now; `interval_ms` of 0 prints nothing.
     #[must_use]
     pub fn new(interval_ms: u64, now_us: i64) -> Self {
-        let interval_us = i64::try_from(interval_ms).unwrap_or(i64::MAX).saturating_mul(1000);
-        Self { interval_us, last_us: now_us, last_ingested: 0 }
+        let interval_us = i64::try_from(interval_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000);
+        Self {
+            interval_us,
+            last_us: now_us,
+            last_ingested: 0,
+        }
     }
 
     /// Says whether a line is due.
@@ -128,12 +136,33 @@ mod tests {
         let stats = serde_json::json!({
             "frames": {"received": 90, "duplicates": 4, "law": 0}, "queue": {"records": 12}, "records": {"law": -2}
         });
-        let counters = Counters { pulled: 9, resolved: 6, order_exceptions: 1, ..Counters::default() };
-        let measure = Measure { in_flight: 3, oldest_received_us: Some(1_000_000) };
+        let counters = Counters {
+            pulled: 9,
+            resolved: 6,
+            order_exceptions: 1,
+            ..Counters::default()
+        };
+        let measure = Measure {
+            in_flight: 3,
+            oldest_received_us: Some(1_000_000),
+        };
         let figures = Figures::read(&stats, &counters, &measure, 1_250_000);
-        assert_eq!((figures.total_ingested, figures.total_dropped, figures.total_duplicated), (90, 0, 4));
-        assert_eq!((figures.queue_depth, figures.lag_ms, figures.in_flight), (12, 250, 3));
-        assert_eq!((figures.frames_law, figures.records_law, figures.adapter_law), (0, -2, 0));
+        assert_eq!(
+            (
+                figures.total_ingested,
+                figures.total_dropped,
+                figures.total_duplicated
+            ),
+            (90, 0, 4)
+        );
+        assert_eq!(
+            (figures.queue_depth, figures.lag_ms, figures.in_flight),
+            (12, 250, 3)
+        );
+        assert_eq!(
+            (figures.frames_law, figures.records_law, figures.adapter_law),
+            (0, -2, 0)
+        );
         assert!(!figures.laws_hold());
     }
 
@@ -141,10 +170,16 @@ mod tests {
     fn lines_are_due_by_the_clock_and_carry_the_rate_since_the_last() {
         let mut metrics = Metrics::new(10_000, 0);
         assert!(!metrics.due(9_999_999) && metrics.due(10_000_000));
-        let figures = Figures { total_ingested: 500, ..Figures::default() };
+        let figures = Figures {
+            total_ingested: 500,
+            ..Figures::default()
+        };
         assert_eq!(metrics.print(figures, 10_000_000).rate, 50.0);
         assert!(!metrics.due(15_000_000));
-        let figures = Figures { total_ingested: 600, ..Figures::default() };
+        let figures = Figures {
+            total_ingested: 600,
+            ..Figures::default()
+        };
         assert_eq!(metrics.print(figures, 20_000_000).rate, 10.0);
         assert!(!Metrics::new(0, 0).due(i64::MAX));
     }

@@ -141,7 +141,9 @@ pub fn wall_clock_us() -> i64 {
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
     let kafka = uses_kafka(config).then(|| kafka_settings(config));
     let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?;
-    let source = plugin.open(&config.source.config.to_string(), LogLevel::current()).map_err(Error::Open)?;
+    let source = plugin
+        .open(&config.source.config.to_string(), LogLevel::current())
+        .map_err(Error::Open)?;
     let settings = RunSettings {
         source_name: config.source.name.clone(),
         compliance_tag: config.audit.compliance_tag.clone(),
@@ -181,26 +183,48 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let run_id = Uuid::now_v7().to_string();
     let begun_us = clock();
     tracing::info!(run_id, source = settings.source_name, "run opened");
-    let chain = Chain::new(run_id.clone(), settings.source_name.clone(), settings.compliance_tag.clone());
+    let chain = Chain::new(
+        run_id.clone(),
+        settings.source_name.clone(),
+        settings.compliance_tag.clone(),
+    );
     let mut pipeline: Pipeline<F::Batch, S> = Pipeline::new(sink, chain, settings.source_name.clone());
     pipeline.note(AuditStatus::RunOpened, None, begun_us);
 
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
-    let mut interval = Interval { last_us: begun_us, before: Counts::default() };
-    let driven = pipeline::drive(&mut pipeline, feed, settings.bounds, stop, clock, &mut |pipeline, feed, now_us| {
-        if metrics.due(now_us) {
-            let stats = feed.stats().unwrap_or_default();
-            metrics.print(Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), now_us), now_us);
-        }
-        interval.note(pipeline, feed, now_us);
-    });
+    let mut interval = Interval {
+        last_us: begun_us,
+        before: Counts::default(),
+    };
+    let driven = pipeline::drive(
+        &mut pipeline,
+        feed,
+        settings.bounds,
+        stop,
+        clock,
+        &mut |pipeline, feed, now_us| {
+            if metrics.due(now_us) {
+                let stats = feed.stats().unwrap_or_default();
+                metrics.print(
+                    Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), now_us),
+                    now_us,
+                );
+            }
+            interval.note(pipeline, feed, now_us);
+        },
+    );
 
     let stats = feed.stats().unwrap_or_default();
     let mut committed = driven.committed;
     let closed_us = clock();
     pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
-    committed =
-        pipeline::finish(&mut pipeline, feed.as_ref(), closed_us.saturating_add(LAST_AUDIT_US), clock).or(committed);
+    committed = pipeline::finish(
+        &mut pipeline,
+        feed.as_ref(),
+        closed_us.saturating_add(LAST_AUDIT_US),
+        clock,
+    )
+    .or(committed);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
@@ -246,9 +270,10 @@ fn judge(
     match (ending, output_error) {
         (Ending::SourceFailed(error), _) => Err(Error::Source(error)),
         (Ending::OutputClosed, Some(error)) => Err(Error::Output(error)),
-        (Ending::DeadlinePassed, _) if summary.measure.in_flight > 0 => {
-            Err(Error::Undelivered { unresolved: summary.measure.in_flight, drain_ms })
-        }
+        (Ending::DeadlinePassed, _) if summary.measure.in_flight > 0 => Err(Error::Undelivered {
+            unresolved: summary.measure.in_flight,
+            drain_ms,
+        }),
         (Ending::OutputClosed | Ending::Ended | Ending::DeadlinePassed, _) => Ok(summary),
     }
 }

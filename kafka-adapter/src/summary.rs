@@ -74,7 +74,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counters = &self.counters;
         let figures = &self.figures;
-        writeln!(f, "run {} ended: {} ({} ms)", self.run_id, self.ending, self.duration_ms)?;
+        writeln!(
+            f,
+            "run {} ended: {} ({} ms)",
+            self.run_id, self.ending, self.duration_ms
+        )?;
         writeln!(
             f,
             "  frames    received {}  duplicates {}  dropped {}",
@@ -86,7 +90,8 @@ impl fmt::Display for Summary {
             counters.pulled,
             counters.resolved,
             self.measure.in_flight,
-            self.committed.map_or_else(|| "none".to_owned(), |sequence| sequence.to_string())
+            self.committed
+                .map_or_else(|| "none".to_owned(), |sequence| sequence.to_string())
         )?;
         writeln!(
             f,
@@ -120,9 +125,22 @@ mod tests {
 
     #[test]
     fn block_and_line_carry_the_laws_and_their_terms() {
-        let counters = Counters { pulled: 10, resolved: 8, events: 8, ..Counters::default() };
-        let measure = Measure { in_flight: 1, oldest_received_us: Some(0) };
-        let figures = Figures::read(&json!({"frames": {"received": 11, "law": 0}}), &counters, &measure, 0);
+        let counters = Counters {
+            pulled: 10,
+            resolved: 8,
+            events: 8,
+            ..Counters::default()
+        };
+        let measure = Measure {
+            in_flight: 1,
+            oldest_received_us: Some(0),
+        };
+        let figures = Figures::read(
+            &json!({"frames": {"received": 11, "law": 0}}),
+            &counters,
+            &measure,
+            0,
+        );
         let summary = Summary {
             run_id: "r".to_owned(),
             ending: "stopped".to_owned(),
@@ -137,7 +155,10 @@ mod tests {
         assert_eq!(summary.to_json()["laws"]["adapter"], 1);
         assert_eq!(summary.to_json()["pulled"], 10);
         let text = summary.to_string();
-        assert!(text.contains("pulled 10  resolved 8  in flight 1  committed 7"), "{text}");
+        assert!(
+            text.contains("pulled 10  resolved 8  in flight 1  committed 7"),
+            "{text}"
+        );
         assert!(text.contains("adapter 1  (BROKEN)"), "{text}");
     }
 }

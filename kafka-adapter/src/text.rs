@@ -64,7 +64,11 @@ pub fn push_time(into: &mut Vec<u8>, time_us: i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
 
     push_digits(into, year, 4);
@@ -96,7 +100,13 @@ pub fn push_on_one_line(into: &mut Vec<u8>, json: &[u8]) {
         into.extend_from_slice(json);
         return;
     }
-    into.extend(json.iter().map(|&byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
+    into.extend(json.iter().map(|&byte| {
+        if byte == b'\n' || byte == b'\r' {
+            b' '
+        } else {
+            byte
+        }
+    }));
 }
 
 #[cfg(test)]

@@ -40,7 +40,12 @@ impl Counts {
     /// Reads the `frames` object of the source's statistics.
     #[must_use]
     pub fn from_stats(stats: &Value) -> Self {
-        let count = |name: &str| stats.pointer(&format!("/frames/{name}")).and_then(Value::as_u64).unwrap_or(0);
+        let count = |name: &str| {
+            stats
+                .pointer(&format!("/frames/{name}"))
+                .and_then(Value::as_u64)
+                .unwrap_or(0)
+        };
         Self {
             received: count("received"),
             events: count("events"),
@@ -109,19 +114,33 @@ mod tests {
 
     #[test]
     fn differences_are_taken_member_by_member() {
-        let stats = serde_json::json!({"frames": {"received": 10, "events": 7, "duplicates": 2, "ignored": 1}});
-        let before = Counts::from_stats(&serde_json::json!({"frames": {"received": 4, "events": 3}, "other": []}));
+        let stats =
+            serde_json::json!({"frames": {"received": 10, "events": 7, "duplicates": 2, "ignored": 1}});
+        let before =
+            Counts::from_stats(&serde_json::json!({"frames": {"received": 4, "events": 3}, "other": []}));
         let difference = Counts::from_stats(&stats).since(&before);
         assert_eq!(
             difference,
-            Counts { received: 6, events: 4, duplicates: 2, ignored: 1, ..Counts::default() }
+            Counts {
+                received: 6,
+                events: 4,
+                duplicates: 2,
+                ignored: 1,
+                ..Counts::default()
+            }
         );
     }
 
     #[test]
     fn counts_are_json_with_every_member() {
         let mut json = Vec::new();
-        Counts { received: 5, dropped: 1, resolved: 4, ..Counts::default() }.push_json(&mut json);
+        Counts {
+            received: 5,
+            dropped: 1,
+            resolved: 4,
+            ..Counts::default()
+        }
+        .push_json(&mut json);
         let value: Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(value["received"], 5);
         assert_eq!(value["deadLetters"], 0);

@@ -58,7 +58,11 @@ pub enum Destination<'a> {
 impl Destination<'_> {
     pub(super) fn push_json(&self, into: &mut Vec<u8>) {
         match *self {
-            Self::Kafka { topic, partition, offset } => {
+            Self::Kafka {
+                topic,
+                partition,
+                offset,
+            } => {
                 into.extend_from_slice(b"{\"to\":\"kafka\",\"topic\":");
                 push_json_string(into, topic);
                 into.extend_from_slice(b",\"partition\":");

@@ -49,7 +49,14 @@ impl Chain {
     /// Begins the chain of a run.
     #[must_use]
     pub fn new(run_id: String, source_name: String, compliance_tag: String) -> Self {
-        Self { run_id, source_name, compliance_tag, sequence: 0, previous: None, name: Vec::with_capacity(256) }
+        Self {
+            run_id,
+            source_name,
+            compliance_tag,
+            sequence: 0,
+            previous: None,
+            name: Vec::with_capacity(256),
+        }
     }
 
     /// Number of records in the chain.
@@ -73,7 +80,12 @@ impl Chain {
         let audit_id = self.audit_id(facts);
         into.clear();
         into.extend_from_slice(b"{\"auditId\":\"");
-        into.extend_from_slice(audit_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        into.extend_from_slice(
+            audit_id
+                .hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer())
+                .as_bytes(),
+        );
         into.extend_from_slice(b"\",\"schemaVersion\":\"");
         into.extend_from_slice(SCHEMA_VERSION.as_bytes());
         into.extend_from_slice(b"\",\"processedAt\":\"");
@@ -140,7 +152,8 @@ impl Chain {
             push_number(&mut self.name, self.sequence);
         }
         self.name.push(0);
-        self.name.extend_from_slice(facts.event_id.unwrap_or_default().as_bytes());
+        self.name
+            .extend_from_slice(facts.event_id.unwrap_or_default().as_bytes());
         self.name.push(0);
         self.name.extend_from_slice(facts.status.as_str().as_bytes());
         Uuid::new_v5(&NAMESPACE, &self.name)
@@ -162,7 +175,11 @@ mod tests {
     use super::*;
 
     fn chain() -> Chain {
-        Chain::new("run-1".to_owned(), "main".to_owned(), "data-governance-v1".to_owned())
+        Chain::new(
+            "run-1".to_owned(),
+            "main".to_owned(),
+            "data-governance-v1".to_owned(),
+        )
     }
 
     fn processed<'a>(sequence: u64, id: &'a str, offset: Option<i64>) -> Facts<'a> {
@@ -170,7 +187,11 @@ mod tests {
             status: Status::Processed,
             analytics_id: Some("conversation"),
             event_id: Some(id),
-            destination: Some(Destination::Kafka { topic: "genesys.events", partition: 3, offset }),
+            destination: Some(Destination::Kafka {
+                topic: "genesys.events",
+                partition: 3,
+                offset,
+            }),
             reason: None,
             source_sequence: Some(sequence),
             counts: None,
@@ -192,7 +213,11 @@ mod tests {
     #[test]
     fn a_processed_record_carries_what_the_tutorial_and_the_design_ask_for() {
         let mut bytes = Vec::new();
-        chain().append(&processed(41, "event-1", Some(7)), 1_795_467_600_123_456, &mut bytes);
+        chain().append(
+            &processed(41, "event-1", Some(7)),
+            1_795_467_600_123_456,
+            &mut bytes,
+        );
         let record: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(record["schemaVersion"], "1.0");
         assert_eq!(record["processedAt"], "2026-11-23T21:00:00.123Z");

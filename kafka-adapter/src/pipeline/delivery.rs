@@ -89,7 +89,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Puts the next untouched entry up for sending, or into the queue behind its key.
     fn move_cursor(&mut self) -> bool {
-        let Some(entry) = self.window.entry(self.cursor) else { return false };
+        let Some(entry) = self.window.entry(self.cursor) else {
+            return false;
+        };
         let passes = match &mut self.gate {
             Some(gate) => gate.admit(entry.key, self.cursor),
             None => true,
@@ -103,7 +105,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Gives a parked entry another try, alone, once its pause is over.
     fn unpark(&mut self, now_us: i64) {
-        let Some(place) = self.parked.iter().position(|(_, due)| *due <= now_us) else { return };
+        let Some(place) = self.parked.iter().position(|(_, due)| *due <= now_us) else {
+            return;
+        };
         let (number, _) = self.parked.swap_remove(place);
         if let Some(entry) = self.window.entry_mut(number) {
             entry.status = Status::Held(Meaning::Refused);
@@ -114,14 +118,32 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Hands the present leg of an entry to the sink.
     pub(super) fn deliver(&mut self, number: u64, now_us: i64) -> Step {
-        let Some(entry) = self.window.entry_mut(number) else { return Step::Held };
+        let Some(entry) = self.window.entry_mut(number) else {
+            return Step::Held;
+        };
         let resent = entry.resent;
-        let Entry { origin, route, leg, landed, reason, audit, audit_time_us, .. } = entry;
+        let Entry {
+            origin,
+            route,
+            leg,
+            landed,
+            reason,
+            audit,
+            audit_time_us,
+            ..
+        } = entry;
         let result = match origin {
-            Origin::Record { batch, index, sequence } => {
+            Origin::Record {
+                batch,
+                index,
+                sequence,
+            } => {
                 let index = *index as usize;
                 let record = batch.record(index);
-                let attributes = AttributesOf { batch: batch.as_ref(), index };
+                let attributes = AttributesOf {
+                    batch: batch.as_ref(),
+                    index,
+                };
                 let parcel = Parcel {
                     route: *route,
                     sequence: Some(*sequence),
@@ -134,25 +156,39 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 match leg {
                     Leg::Record => self.sink.send(number, &parcel),
                     Leg::DeadLetter | Leg::LastResort => {
-                        let to = if *leg == Leg::DeadLetter { Route::DeadLetter } else { Route::LastResort };
+                        let to = if *leg == Leg::DeadLetter {
+                            Route::DeadLetter
+                        } else {
+                            Route::LastResort
+                        };
                         let reason = reason.as_deref().unwrap_or("refused");
                         if *route == Route::DeadLetter {
                             self.sink.send(number, &Parcel { route: to, ..parcel })
                         } else {
                             let meant_for = self.sink.place(*route).to_owned();
-                            let refusal = Some(Refusal { meant_for: &meant_for, reason });
+                            let refusal = Some(Refusal {
+                                meant_for: &meant_for,
+                                reason,
+                            });
                             let body = &mut self.scratch;
                             dead_letter::write_body(body, &record, &attributes, &self.source_name, reason);
-                            self.sink.send(number, &Parcel { route: to, body, refusal, ..parcel })
+                            self.sink.send(
+                                number,
+                                &Parcel {
+                                    route: to,
+                                    body,
+                                    refusal,
+                                    ..parcel
+                                },
+                            )
                         }
                     }
                     Leg::Audit => {
                         if audit.is_empty() {
                             *audit = self.spare.pop().unwrap_or_default();
                             *audit_time_us = now_us;
-                            let outcome = landed.map(|(route, landing)| {
-                                (route, landing.destination(self.sink.place(route)))
-                            });
+                            let outcome = landed
+                                .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
                             let facts =
                                 facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
                             self.chain.append(&facts, now_us, audit);
@@ -196,7 +232,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 }
                 Meaning::Refused => {
                     entry.add_reason(&failure.reason);
-                    if self.condemn(number, now_us) { Step::Again } else { Step::Held }
+                    if self.condemn(number, now_us) {
+                        Step::Again
+                    } else {
+                        Step::Held
+                    }
                 }
                 Meaning::Rewind | Meaning::Blocked => {
                     entry.status = Status::Held(failure.meaning);
@@ -230,7 +270,11 @@ fn facts_of<'a>(
         record.subject
     };
     Facts {
-        status: if dead { AuditStatus::DeadLettered } else { AuditStatus::Processed },
+        status: if dead {
+            AuditStatus::DeadLettered
+        } else {
+            AuditStatus::Processed
+        },
         analytics_id: Some(analytics_id),
         event_id: Some(record.id),
         destination: outcome.map(|(_, destination)| destination),

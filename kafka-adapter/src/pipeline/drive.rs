@@ -116,7 +116,17 @@ pub fn drive<F: Feed, S: Sink>(
     });
     let mut commits = Commits::default();
     let ending = match &puller {
-        Ok(_) => turn_until_end(pipeline, feed, bounds, &limits, &batches, stop, clock, each_turn, &mut commits),
+        Ok(_) => turn_until_end(
+            pipeline,
+            feed,
+            bounds,
+            &limits,
+            &batches,
+            stop,
+            clock,
+            each_turn,
+            &mut commits,
+        ),
         Err(error) => Ending::SourceFailed(FeedError {
             fault: FeedFault::Broken,
             message: format!("no thread for pulling: {error}"),
@@ -130,7 +140,10 @@ pub fn drive<F: Feed, S: Sink>(
     {
         tracing::error!("the pulling thread panicked");
     }
-    Driven { ending, committed: commits.last }
+    Driven {
+        ending,
+        committed: commits.last,
+    }
 }
 
 /// Delivers what is still in the pipeline, such as the last audit record, until it is idle or `deadline_us`.
@@ -147,7 +160,11 @@ pub fn finish<F: Feed, S: Sink>(
         if pipeline.is_idle() || now_us >= deadline_us || pipeline.sink().closed() {
             return commits.last;
         }
-        if let Ok(outcome) = pipeline.sink().arrivals().recv_timeout(Duration::from_millis(TICK_MS)) {
+        if let Ok(outcome) = pipeline
+            .sink()
+            .arrivals()
+            .recv_timeout(Duration::from_millis(TICK_MS))
+        {
             pipeline.settle(outcome, clock());
         }
     }
@@ -205,9 +222,15 @@ fn turn_until_end<F: Feed, S: Sink>(
             Woken::Outcome(outcome) => pipeline.settle(outcome, clock()),
             Woken::Stop => {
                 stopping = true;
-                let drain_us = i64::try_from(bounds.drain_ms).unwrap_or(i64::MAX).saturating_mul(1000);
+                let drain_us = i64::try_from(bounds.drain_ms)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(1000);
                 deadline_us = Some(clock().saturating_add(drain_us));
-                tracing::info!(drain_ms = bounds.drain_ms, in_flight = pipeline.held_records(), "stopping, draining");
+                tracing::info!(
+                    drain_ms = bounds.drain_ms,
+                    in_flight = pipeline.held_records(),
+                    "stopping, draining"
+                );
                 if let Err(error) = feed.drain(u32::try_from(bounds.drain_ms).unwrap_or(u32::MAX)) {
                     tracing::warn!(%error, "source does not drain");
                 }
@@ -218,7 +241,9 @@ fn turn_until_end<F: Feed, S: Sink>(
 }
 
 fn wait<B: super::Batch, S: Sink>(pipeline: &Pipeline<B, S>, now_us: i64) -> Duration {
-    let due_us = pipeline.due_us().map_or(i64::MAX, |due_us| due_us.saturating_sub(now_us).max(1000));
+    let due_us = pipeline
+        .due_us()
+        .map_or(i64::MAX, |due_us| due_us.saturating_sub(now_us).max(1000));
     Duration::from_micros(u64::try_from(due_us).unwrap_or(0)).min(Duration::from_millis(TICK_MS))
 }
 
@@ -231,7 +256,9 @@ fn turn<F: Feed, S: Sink>(
 ) {
     // bounded by what can be in flight, so that commits and deadlines are not starved
     for _ in 0..=pipeline.held_records() {
-        let Ok(outcome) = pipeline.sink().arrivals().try_recv() else { break };
+        let Ok(outcome) = pipeline.sink().arrivals().try_recv() else {
+            break;
+        };
         pipeline.settle(outcome, now_us);
     }
     if let Some(sequence) = pipeline.advance(now_us) {

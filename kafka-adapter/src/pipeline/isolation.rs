@@ -30,7 +30,10 @@ pub(super) enum Verdict {
 impl Isolation {
     /// Starts with the failed records, in hand-out order.
     pub(super) fn new(failed: Vec<u64>) -> Self {
-        Self { groups: vec![failed], sent: 0 }
+        Self {
+            groups: vec![failed],
+            sent: 0,
+        }
     }
 
     /// The next record to send, if the current group has one left.
@@ -48,7 +51,11 @@ impl Isolation {
         let group = self.groups.pop().unwrap_or_default();
         self.sent = 0;
         if failed.is_empty() {
-            return if self.groups.is_empty() { Verdict::Done } else { Verdict::Next };
+            return if self.groups.is_empty() {
+                Verdict::Done
+            } else {
+                Verdict::Next
+            };
         }
         let numbers: Vec<u64> = failed.iter().map(|(number, _)| *number).collect();
         if failed.iter().any(|(_, meaning)| *meaning != Meaning::Refused) {
@@ -133,7 +140,10 @@ mod tests {
     #[test]
     fn a_passing_failure_sends_the_same_records_again() {
         let mut isolation = Isolation::new(vec![4, 7, 9]);
-        assert_eq!(isolation.judge(&[(4, Meaning::Rewind), (9, Meaning::Refused)]), Verdict::Again);
+        assert_eq!(
+            isolation.judge(&[(4, Meaning::Rewind), (9, Meaning::Refused)]),
+            Verdict::Again
+        );
         assert_eq!(isolation.current(), [4, 9]);
         assert_eq!(isolation.judge(&[(9, Meaning::Refused)]), Verdict::Next);
         assert_eq!(isolation.judge(&[(9, Meaning::Refused)]), Verdict::Condemn(9));

@@ -205,7 +205,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     Kind::Control => Route::Control,
                 },
                 leg: Leg::Record,
-                key: if record.key.is_empty() { 0 } else { xxh3_64(record.key.as_bytes()).max(1) },
+                key: if record.key.is_empty() {
+                    0
+                } else {
+                    xxh3_64(record.key.as_bytes()).max(1)
+                },
                 bytes: (record.body.len() + record.key.len()) as u64 + ENTRY_BYTES,
                 received_time_us: record.received_time_us,
                 origin: Origin::Record {
@@ -223,14 +227,24 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Adds an audit record about the run itself; it is delivered like any other.
     pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, now_us: i64) {
         let mut audit = self.spare.pop().unwrap_or_default();
-        self.chain.append(&Facts::of_run(status, counts), now_us, &mut audit);
-        self.window.push(Entry { audit, audit_time_us: now_us, received_time_us: now_us, ..Entry::new() });
+        self.chain
+            .append(&Facts::of_run(status, counts), now_us, &mut audit);
+        self.window.push(Entry {
+            audit,
+            audit_time_us: now_us,
+            received_time_us: now_us,
+            ..Entry::new()
+        });
     }
 
     /// Books what became of a parcel.
     pub fn settle(&mut self, outcome: Outcome, now_us: i64) {
         let number = outcome.token;
-        let Some(entry) = self.window.entry_mut(number).filter(|entry| entry.status == Status::Sent) else {
+        let Some(entry) = self
+            .window
+            .entry_mut(number)
+            .filter(|entry| entry.status == Status::Sent)
+        else {
             self.counters.stray_outcomes += 1;
             return;
         };
@@ -255,7 +269,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     }
 
     fn land(&mut self, number: u64, landing: Landing) {
-        let Some(entry) = self.window.entry_mut(number) else { return };
+        let Some(entry) = self.window.entry_mut(number) else {
+            return;
+        };
         let route = match entry.leg {
             Leg::Audit => {
                 self.counters.audits += 1;
@@ -291,7 +307,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     }
 
     fn resolve(&mut self, number: u64) {
-        let Some(entry) = self.window.entry_mut(number) else { return };
+        let Some(entry) = self.window.entry_mut(number) else {
+            return;
+        };
         entry.status = Status::Resolved;
         let audit = std::mem::take(&mut entry.audit);
         if matches!(entry.origin, Origin::Record { .. }) {
@@ -347,7 +365,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Sends and judges one group; says whether another step makes sense at once.
     fn isolate(&mut self, now_us: i64) -> bool {
-        let Mode::Isolate(mut isolation) = std::mem::replace(&mut self.mode, Mode::Flow) else { return false };
+        let Mode::Isolate(mut isolation) = std::mem::replace(&mut self.mode, Mode::Flow) else {
+            return false;
+        };
         while let Some(number) = isolation.to_send() {
             self.isolating = true;
             let step = self.deliver(number, now_us);
@@ -383,7 +403,10 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             isolation.give_up_current();
         }
         if verdict == Verdict::Done || isolation.current().is_empty() {
-            tracing::info!(held = self.ready.len(), "refused records isolated, deliveries go on");
+            tracing::info!(
+                held = self.ready.len(),
+                "refused records isolated, deliveries go on"
+            );
             return true;
         }
         self.mode = Mode::Isolate(isolation);
@@ -395,7 +418,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.failed.push(number);
         if matches!(self.mode, Mode::Flow) {
             self.mode = Mode::Drain;
-            tracing::warn!(reason, in_flight = self.in_sink, "delivery failed, draining before it is repeated");
+            tracing::warn!(
+                reason,
+                in_flight = self.in_sink,
+                "delivery failed, draining before it is repeated"
+            );
         }
         if meaning != Meaning::Refused {
             self.pause(meaning, reason, now_us);
@@ -409,7 +436,10 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
         if meaning == Meaning::Blocked && !self.blocked {
             self.blocked = true;
-            tracing::error!(reason, "deliveries are blocked, the commit halts; they are repeated until they succeed");
+            tracing::error!(
+                reason,
+                "deliveries are blocked, the commit halts; they are repeated until they succeed"
+            );
         }
     }
 
@@ -422,7 +452,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Gives a record that was refused alone its next leg; says no if there is none and it is parked.
     fn condemn(&mut self, number: u64, now_us: i64) -> bool {
-        let Some(entry) = self.window.entry_mut(number) else { return false };
+        let Some(entry) = self.window.entry_mut(number) else {
+            return false;
+        };
         entry.resent = true;
         let next = match (entry.leg, entry.route) {
             (Leg::Record, Route::DeadLetter) | (Leg::DeadLetter, _) => Some(Leg::LastResort),
@@ -454,7 +486,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Buries the producer, makes a new one, and puts everything that was with the old one up for sending, in order.
     fn replace(&mut self, now_us: i64) {
         let reason = self.dead_producer.take().unwrap_or_default();
-        tracing::warn!(reason, in_flight = self.in_sink, "producer died, replacing it and replaying from memory");
+        tracing::warn!(
+            reason,
+            in_flight = self.in_sink,
+            "producer died, replacing it and replaying from memory"
+        );
         let mut outcomes = std::mem::take(&mut self.outcomes);
         let replaced = self.sink.replace(&mut outcomes);
         for outcome in outcomes.drain(..) {
@@ -508,7 +544,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// When something is due that no outcome will announce, in microseconds since 1970 UTC.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
-        let resume = (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
+        let resume =
+            (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
         self.parked.iter().map(|(_, due)| *due).chain(resume).min()
     }
 }

@@ -49,7 +49,10 @@ impl From<host::Error> for FeedError {
             _ if error.is_retryable() => FeedFault::Passing,
             _ => FeedFault::Broken,
         };
-        Self { fault, message: error.to_string() }
+        Self {
+            fault,
+            message: error.to_string(),
+        }
     }
 }
 
@@ -98,8 +101,13 @@ mod tests {
     use super::*;
 
     fn fault(status: i32, retryable: bool) -> FeedFault {
-        let error =
-            host::Error { status, name: status::name(status), retryable, code: 0, message: "why".to_owned() };
+        let error = host::Error {
+            status,
+            name: status::name(status),
+            retryable,
+            code: 0,
+            message: "why".to_owned(),
+        };
         let error = FeedError::from(error);
         assert!(error.message.contains("why"));
         error.fault

@@ -78,7 +78,10 @@ impl FakeSink {
 impl Sink for FakeSink {
     fn send(&mut self, token: u64, parcel: &Parcel<'_>) -> Result<(), SendError> {
         if self.dead {
-            return Err(SendError::Failed(Failure { meaning: Meaning::Fatal, reason: "dead".to_owned() }));
+            return Err(SendError::Failed(Failure {
+                meaning: Meaning::Fatal,
+                reason: "dead".to_owned(),
+            }));
         }
         if self.waiting.len() >= self.capacity {
             return Err(SendError::Full);
@@ -86,7 +89,10 @@ impl Sink for FakeSink {
         if let Some((route, meaning)) = self.at_the_door
             && route == parcel.route
         {
-            return Err(SendError::Failed(Failure { meaning, reason: "at the door".to_owned() }));
+            return Err(SendError::Failed(Failure {
+                meaning,
+                reason: "at the door".to_owned(),
+            }));
         }
         self.waiting.push(Sent {
             token,
@@ -138,7 +144,12 @@ fn pipeline(capacity: usize, serial: bool) -> Pipeline<FakeBatch, FakeSink> {
 }
 
 fn events(keys: &[&str]) -> FakeBatch {
-    FakeBatch((0_u64..).zip(keys).map(|(at, key)| (10 + at, Kind::Event, (*key).to_owned())).collect())
+    FakeBatch(
+        (0_u64..)
+            .zip(keys)
+            .map(|(at, key)| (10 + at, Kind::Event, (*key).to_owned()))
+            .collect(),
+    )
 }
 
 /// Lets the broker answer everything that waits: `refuse` says which parcels it will not have.
@@ -150,10 +161,22 @@ fn answer_all(
     let waiting = std::mem::take(&mut pipeline.sink.waiting);
     for sent in &waiting {
         let result = match refuse(sent) {
-            Some(meaning) => Err(Failure { meaning, reason: "refused by the test".to_owned() }),
-            None => Ok(Landing::Kafka { partition: 0, offset: Some(5) }),
+            Some(meaning) => Err(Failure {
+                meaning,
+                reason: "refused by the test".to_owned(),
+            }),
+            None => Ok(Landing::Kafka {
+                partition: 0,
+                offset: Some(5),
+            }),
         };
-        pipeline.settle(Outcome { token: sent.token, result }, now_us);
+        pipeline.settle(
+            Outcome {
+                token: sent.token,
+                result,
+            },
+            now_us,
+        );
     }
     waiting
 }
@@ -165,11 +188,21 @@ fn routes(sent: &[Sent]) -> Vec<(Route, Option<u64>)> {
 #[test]
 fn an_event_is_resolved_by_its_audit_and_a_control_record_by_itself() {
     let mut pipeline = pipeline(100, false);
-    pipeline.take(FakeBatch(vec![(1, Kind::Control, "c".to_owned()), (2, Kind::Event, "k".to_owned())]));
+    pipeline.take(FakeBatch(vec![
+        (1, Kind::Control, "c".to_owned()),
+        (2, Kind::Event, "k".to_owned()),
+    ]));
     assert_eq!(pipeline.advance(0), None);
     let first = answer_all(&mut pipeline, 0, |_| None);
-    assert_eq!(routes(&first), [(Route::Control, Some(1)), (Route::Event, Some(2))]);
-    assert_eq!(pipeline.advance(0), Some(1), "the control record alone is resolved");
+    assert_eq!(
+        routes(&first),
+        [(Route::Control, Some(1)), (Route::Event, Some(2))]
+    );
+    assert_eq!(
+        pipeline.advance(0),
+        Some(1),
+        "the control record alone is resolved"
+    );
     let second = answer_all(&mut pipeline, 0, |_| None);
     assert_eq!(routes(&second), [(Route::Audit, Some(2))]);
     let audit: Value = serde_json::from_slice(&second[0].body).unwrap();
@@ -191,8 +224,11 @@ fn a_full_queue_neither_loses_nor_reorders() {
         assert!(pipeline.sink.waiting.len() <= 2);
         order.extend(answer_all(&mut pipeline, 0, |_| None));
     }
-    let sent: Vec<u64> =
-        order.iter().filter(|sent| sent.route == Route::Event).filter_map(|sent| sent.sequence).collect();
+    let sent: Vec<u64> = order
+        .iter()
+        .filter(|sent| sent.route == Route::Event)
+        .filter_map(|sent| sent.sequence)
+        .collect();
     assert_eq!(sent, [10, 11, 12, 13, 14]);
     assert!(pipeline.is_idle());
 }
@@ -203,7 +239,10 @@ fn a_record_refused_at_the_door_becomes_a_dead_letter_at_once() {
     pipeline.sink.at_the_door = Some((Route::Event, Meaning::Refused));
     pipeline.take(events(&["a"]));
     pipeline.advance(0);
-    assert_eq!(routes(&answer_all(&mut pipeline, 0, |_| None)), [(Route::DeadLetter, Some(10))]);
+    assert_eq!(
+        routes(&answer_all(&mut pipeline, 0, |_| None)),
+        [(Route::DeadLetter, Some(10))]
+    );
     pipeline.advance(0);
     let audits = answer_all(&mut pipeline, 0, |_| None);
     let audit: Value = serde_json::from_slice(&audits[0].body).unwrap();
@@ -225,17 +264,29 @@ fn a_dead_letter_that_is_refused_too_goes_to_the_local_file() {
         pipeline.advance(0);
         all.extend(answer_all(&mut pipeline, 0, refuse));
     }
-    let poisoned: Vec<Route> =
-        all.iter().filter(|sent| sent.sequence == Some(11)).map(|sent| sent.route).collect();
+    let poisoned: Vec<Route> = all
+        .iter()
+        .filter(|sent| sent.sequence == Some(11))
+        .map(|sent| sent.route)
+        .collect();
     // refused, refused alone, refused as a dead letter, kept, audited
     assert_eq!(
         poisoned,
-        [Route::Event, Route::Event, Route::DeadLetter, Route::LastResort, Route::Audit]
+        [
+            Route::Event,
+            Route::Event,
+            Route::DeadLetter,
+            Route::LastResort,
+            Route::Audit
+        ]
     );
     assert!(pipeline.is_idle());
     assert_eq!((pipeline.counters.last_resort, pipeline.counters.refused), (1, 2));
     let audit: Value = serde_json::from_slice(&all.last().unwrap().body).unwrap();
-    assert!(audit["reason"].as_str().unwrap().contains("; as a dead letter: "), "{audit}");
+    assert!(
+        audit["reason"].as_str().unwrap().contains("; as a dead letter: "),
+        "{audit}"
+    );
 }
 
 #[test]
@@ -245,7 +296,10 @@ fn a_blocked_destination_halts_the_commit_and_is_tried_again_after_a_pause() {
     pipeline.advance(0);
     answer_all(&mut pipeline, 0, |_| Some(Meaning::Blocked));
     assert_eq!(pipeline.advance(0), None);
-    assert!(pipeline.sink.waiting.is_empty(), "nothing is sent before the pause is over");
+    assert!(
+        pipeline.sink.waiting.is_empty(),
+        "nothing is sent before the pause is over"
+    );
     let due_us = pipeline.due_us().unwrap();
     assert!(due_us >= FIRST_PAUSE_US);
     pipeline.advance(due_us);
@@ -264,9 +318,8 @@ fn a_blocked_destination_halts_the_commit_and_is_tried_again_after_a_pause() {
 fn an_audit_record_refused_alone_halts_the_commit_until_it_is_accepted() {
     let mut pipeline = pipeline(100, false);
     pipeline.take(events(&["a", "b"]));
-    let refuse = |sent: &Sent| {
-        (sent.route == Route::Audit && sent.sequence == Some(10)).then_some(Meaning::Refused)
-    };
+    let refuse =
+        |sent: &Sent| (sent.route == Route::Audit && sent.sequence == Some(10)).then_some(Meaning::Refused);
     let mut bytes = BTreeSet::new();
     for _ in 0..10 {
         assert_eq!(pipeline.advance(0), None);
@@ -280,7 +333,11 @@ fn an_audit_record_refused_alone_halts_the_commit_until_it_is_accepted() {
     assert_eq!(pipeline.counters.law(&pipeline.measure()), 0);
     let due_us = pipeline.due_us().unwrap();
     pipeline.advance(due_us);
-    bytes.extend(answer_all(&mut pipeline, due_us, |_| None).into_iter().map(|sent| sent.body));
+    bytes.extend(
+        answer_all(&mut pipeline, due_us, |_| None)
+            .into_iter()
+            .map(|sent| sent.body),
+    );
     assert_eq!(pipeline.advance(due_us), Some(11));
     assert_eq!(bytes.len(), 1, "every try sends the same bytes");
 }
@@ -292,18 +349,35 @@ fn a_dead_producer_is_replaced_and_the_unresolved_are_sent_again_in_order() {
     pipeline.advance(0);
     let first = pipeline.sink.waiting.remove(0);
     pipeline.settle(
-        Outcome { token: first.token, result: Ok(Landing::Kafka { partition: 0, offset: Some(0) }) },
+        Outcome {
+            token: first.token,
+            result: Ok(Landing::Kafka {
+                partition: 0,
+                offset: Some(0),
+            }),
+        },
         0,
     );
     pipeline.advance(0);
-    let audit = pipeline.sink.waiting.iter().find(|sent| sent.route == Route::Audit).unwrap().body.clone();
+    let audit = pipeline
+        .sink
+        .waiting
+        .iter()
+        .find(|sent| sent.route == Route::Audit)
+        .unwrap()
+        .body
+        .clone();
     pipeline.sink.dead = true;
     pipeline.advance(0);
     assert_eq!(pipeline.sink.replacements, 1);
     let again = pipeline.sink.waiting.clone();
     assert_eq!(
         routes(&again),
-        [(Route::Audit, Some(10)), (Route::Event, Some(11)), (Route::Event, Some(12))]
+        [
+            (Route::Audit, Some(10)),
+            (Route::Event, Some(11)),
+            (Route::Event, Some(12))
+        ]
     );
     assert_eq!(again[0].body, audit, "a replay sends the same bytes");
     assert_eq!(pipeline.counters.producer_replacements, 1);
@@ -320,29 +394,74 @@ fn one_record_per_key_is_on_its_way_where_the_sink_asks_for_it() {
     let mut pipeline = pipeline(100, true);
     pipeline.take(events(&["a", "a", "b", "a"]));
     pipeline.advance(0);
-    assert_eq!(routes(&pipeline.sink.waiting), [(Route::Event, Some(10)), (Route::Event, Some(12))]);
+    assert_eq!(
+        routes(&pipeline.sink.waiting),
+        [(Route::Event, Some(10)), (Route::Event, Some(12))]
+    );
     answer_all(&mut pipeline, 0, |_| None);
     pipeline.advance(0);
-    let sent: Vec<_> = routes(&pipeline.sink.waiting).into_iter().filter(|(route, _)| *route == Route::Event).collect();
+    let sent: Vec<_> = routes(&pipeline.sink.waiting)
+        .into_iter()
+        .filter(|(route, _)| *route == Route::Event)
+        .collect();
     assert_eq!(sent, [(Route::Event, Some(11))]);
 }
 
 #[test]
 fn each_term_of_the_law_alone_falsifies_it() {
-    let counters = Counters { pulled: 9, resolved: 5, ..Counters::default() };
-    let measure = Measure { in_flight: 4, oldest_received_us: None };
+    let counters = Counters {
+        pulled: 9,
+        resolved: 5,
+        ..Counters::default()
+    };
+    let measure = Measure {
+        in_flight: 4,
+        oldest_received_us: None,
+    };
     assert_eq!(counters.law(&measure), 0);
-    assert_ne!(Counters { pulled: 10, ..counters }.law(&measure), 0);
-    assert_ne!(Counters { resolved: 6, ..counters }.law(&measure), 0);
-    assert_ne!(counters.law(&Measure { in_flight: 5, ..measure }), 0);
+    assert_ne!(
+        Counters {
+            pulled: 10,
+            ..counters
+        }
+        .law(&measure),
+        0
+    );
+    assert_ne!(
+        Counters {
+            resolved: 6,
+            ..counters
+        }
+        .law(&measure),
+        0
+    );
+    assert_ne!(
+        counters.law(&Measure {
+            in_flight: 5,
+            ..measure
+        }),
+        0
+    );
 }
 
 #[test]
 fn an_outcome_that_belongs_to_nothing_is_counted_and_changes_nothing() {
     let mut pipeline = pipeline(100, false);
     pipeline.take(events(&["a"]));
-    pipeline.settle(Outcome { token: 0, result: Ok(Landing::Lines) }, 0);
-    pipeline.settle(Outcome { token: 99, result: Ok(Landing::Lines) }, 0);
+    pipeline.settle(
+        Outcome {
+            token: 0,
+            result: Ok(Landing::Lines),
+        },
+        0,
+    );
+    pipeline.settle(
+        Outcome {
+            token: 99,
+            result: Ok(Landing::Lines),
+        },
+        0,
+    );
     assert_eq!(pipeline.counters.stray_outcomes, 2);
     assert_eq!(pipeline.counters.resolved, 0);
 }
@@ -373,7 +492,9 @@ impl Log {
         for landed in self.landed.values() {
             for (place, (later, key)) in landed.iter().enumerate() {
                 let ahead = landed[..place].iter();
-                count += ahead.filter(|(earlier, other)| earlier > later && key == other && !key.is_empty()).count();
+                count += ahead
+                    .filter(|(earlier, other)| earlier > later && key == other && !key.is_empty())
+                    .count();
             }
         }
         count as u64
@@ -388,7 +509,11 @@ fn answer_batch(
     log: &mut Log,
     now_us: i64,
 ) {
-    let Some(route) = pipeline.sink.waiting.get(dice.roll(64) as usize % pipeline.sink.waiting.len().max(1)) else {
+    let Some(route) = pipeline
+        .sink
+        .waiting
+        .get(dice.roll(64) as usize % pipeline.sink.waiting.len().max(1))
+    else {
         return;
     };
     let route = route.route;
@@ -401,23 +526,45 @@ fn answer_batch(
         }
         !takes
     });
-    let refused =
-        route == Route::Event && batch.iter().any(|sent| sent.sequence.is_some_and(|at| poison.contains(&at)));
+    let refused = route == Route::Event
+        && batch
+            .iter()
+            .any(|sent| sent.sequence.is_some_and(|at| poison.contains(&at)));
     let passing = dice.roll(40) == 0;
     for sent in batch {
         let result = if refused || passing {
-            let meaning = if refused { Meaning::Refused } else { Meaning::Rewind };
-            Err(Failure { meaning, reason: "no".to_owned() })
+            let meaning = if refused {
+                Meaning::Refused
+            } else {
+                Meaning::Rewind
+            };
+            Err(Failure {
+                meaning,
+                reason: "no".to_owned(),
+            })
         } else {
             if let Some(sequence) = sent.sequence {
                 match route {
                     Route::Audit => assert!(log.audited.insert(sequence), "one audit per record"),
-                    _ => log.landed.entry(route.kind()).or_default().push((sequence, sent.key.clone())),
+                    _ => log
+                        .landed
+                        .entry(route.kind())
+                        .or_default()
+                        .push((sequence, sent.key.clone())),
                 }
             }
-            Ok(Landing::Kafka { partition: 0, offset: Some(0) })
+            Ok(Landing::Kafka {
+                partition: 0,
+                offset: Some(0),
+            })
         };
-        pipeline.settle(Outcome { token: sent.token, result }, now_us);
+        pipeline.settle(
+            Outcome {
+                token: sent.token,
+                result,
+            },
+            now_us,
+        );
     }
 }
 
@@ -435,10 +582,19 @@ fn simulate(seed: u64, serial: bool, deaths: bool) -> Result<(), TestCaseError> 
             let mut records = Vec::new();
             for _ in 0..=dice.roll(8) {
                 sequence += 1;
-                let kind = [Kind::Event, Kind::Event, Kind::Event, Kind::DeadLetter, Kind::Control]
-                    [dice.roll(5) as usize];
+                let kind = [
+                    Kind::Event,
+                    Kind::Event,
+                    Kind::Event,
+                    Kind::DeadLetter,
+                    Kind::Control,
+                ][dice.roll(5) as usize];
                 kinds.insert(sequence, kind);
-                records.push((sequence, kind, ["", "a", "b", "c"][dice.roll(4) as usize].to_owned()));
+                records.push((
+                    sequence,
+                    kind,
+                    ["", "a", "b", "c"][dice.roll(4) as usize].to_owned(),
+                ));
             }
             pipeline.take(FakeBatch(records));
         }
@@ -448,7 +604,10 @@ fn simulate(seed: u64, serial: bool, deaths: bool) -> Result<(), TestCaseError> 
         committed = pipeline.advance(now_us).or(committed);
         prop_assert_eq!(pipeline.counters.law(&pipeline.measure()), 0);
         for (at, kind) in kinds.range(..=committed.unwrap_or(0)) {
-            prop_assert!(*kind == Kind::Control || log.audited.contains(at), "{at} committed without its audit");
+            prop_assert!(
+                *kind == Kind::Control || log.audited.contains(at),
+                "{at} committed without its audit"
+            );
         }
         answer_batch(&mut pipeline, &mut dice, &poison, &mut log, now_us);
         if sequence >= total && pipeline.is_idle() {
@@ -460,7 +619,14 @@ fn simulate(seed: u64, serial: bool, deaths: bool) -> Result<(), TestCaseError> 
     prop_assert_eq!(pipeline.counters.order_exceptions, log.inversions());
     if serial {
         let events: BTreeMap<_, _> = log.landed.remove_entry("event").into_iter().collect();
-        prop_assert_eq!(Log { landed: events, ..Log::default() }.inversions(), 0);
+        prop_assert_eq!(
+            Log {
+                landed: events,
+                ..Log::default()
+            }
+            .inversions(),
+            0
+        );
     }
     let expected = |wanted: Kind| -> Vec<u64> {
         let goes = |at: &u64, kind: Kind| match wanted {
@@ -468,17 +634,31 @@ fn simulate(seed: u64, serial: bool, deaths: bool) -> Result<(), TestCaseError> 
             Kind::DeadLetter => kind == Kind::DeadLetter || (kind == Kind::Event && poison.contains(at)),
             Kind::Control => kind == Kind::Control,
         };
-        kinds.iter().filter(|(at, kind)| goes(at, **kind)).map(|(at, _)| *at).collect()
+        kinds
+            .iter()
+            .filter(|(at, kind)| goes(at, **kind))
+            .map(|(at, _)| *at)
+            .collect()
     };
     for (kind, name) in [(Kind::DeadLetter, "dead_letter"), (Kind::Control, "control")] {
-        let mut landed: Vec<u64> =
-            log.landed.get(name).into_iter().flatten().map(|(sequence, _)| *sequence).collect();
+        let mut landed: Vec<u64> = log
+            .landed
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|(sequence, _)| *sequence)
+            .collect();
         landed.sort_unstable();
         prop_assert_eq!(landed, expected(kind));
     }
     if !serial {
-        let mut landed: Vec<u64> =
-            log.landed.get("event").into_iter().flatten().map(|(sequence, _)| *sequence).collect();
+        let mut landed: Vec<u64> = log
+            .landed
+            .get("event")
+            .into_iter()
+            .flatten()
+            .map(|(sequence, _)| *sequence)
+            .collect();
         landed.sort_unstable();
         prop_assert_eq!(landed, expected(Kind::Event));
     }

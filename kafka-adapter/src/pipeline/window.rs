@@ -94,7 +94,11 @@ pub(super) struct Window<B> {
 
 impl<B> Window<B> {
     pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new(), first: 0, bytes: 0 }
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -121,7 +125,9 @@ impl<B> Window<B> {
     }
 
     fn place(&self, number: u64) -> Option<usize> {
-        number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok())
+        number
+            .checked_sub(self.first)
+            .and_then(|place| usize::try_from(place).ok())
     }
 
     pub(super) fn entry(&self, number: u64) -> Option<&Entry<B>> {
@@ -192,7 +198,11 @@ mod tests {
 
     fn entry(sequence: u64, key: u64) -> Entry<()> {
         Entry {
-            origin: Origin::Record { batch: Arc::new(()), index: 0, sequence },
+            origin: Origin::Record {
+                batch: Arc::new(()),
+                index: 0,
+                sequence,
+            },
             route: Route::Event,
             leg: Leg::Record,
             status: Status::Sent,
@@ -286,6 +296,12 @@ mod tests {
         for sequence in 0..3 {
             window.push(entry(sequence, 0));
         }
-        assert_eq!(window.measure(), Measure { in_flight: 3, oldest_received_us: Some(998) });
+        assert_eq!(
+            window.measure(),
+            Measure {
+                in_flight: 3,
+                oldest_received_us: Some(998)
+            }
+        );
     }
 }

@@ -58,10 +58,17 @@ impl Feed for FakeFeed {
             return Ok(Pulled::Batch(OneBatch(first)));
         }
         if let Some(fault) = self.failure {
-            return Err(FeedError { fault, message: "403 missing scope or role".to_owned() });
+            return Err(FeedError {
+                fault,
+                message: "403 missing scope or role".to_owned(),
+            });
         }
         let drained = self.steps.lock().unwrap().iter().any(|step| step == "drain");
-        Ok(if drained || !self.ends_when_drained { Pulled::End } else { Pulled::Nothing })
+        Ok(if drained || !self.ends_when_drained {
+            Pulled::End
+        } else {
+            Pulled::Nothing
+        })
     }
 
     fn commit(&self, sequence: u64) -> Result<(), FeedError> {
@@ -107,7 +114,11 @@ fn settings() -> RunSettings {
     RunSettings {
         source_name: "main".to_owned(),
         compliance_tag: "tag".to_owned(),
-        bounds: Bounds { records: 100, bytes: 1 << 30, drain_ms: 10_000 },
+        bounds: Bounds {
+            records: 100,
+            bytes: 1 << 30,
+            drain_ms: 10_000,
+        },
         metrics_ms: 0,
     }
 }
@@ -127,7 +138,11 @@ fn statuses(out: &Shared) -> Vec<String> {
     let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
     let words = text.lines().map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
-        let word = if line["kind"] == "audit" { &line["record"]["status"] } else { &line["kind"] };
+        let word = if line["kind"] == "audit" {
+            &line["record"]["status"]
+        } else {
+            &line["kind"]
+        };
         word.as_str().unwrap().to_owned()
     });
     words.collect()
@@ -135,11 +150,21 @@ fn statuses(out: &Shared) -> Vec<String> {
 
 #[test]
 fn a_run_opens_and_closes_its_audit_commits_everything_and_then_closes_the_source() {
-    let feed = Arc::new(FakeFeed { batches: Mutex::new(vec![20, 10]), ..FakeFeed::default() });
+    let feed = Arc::new(FakeFeed {
+        batches: Mutex::new(vec![20, 10]),
+        ..FakeFeed::default()
+    });
     let out = Shared::default();
     let (_keep, stop) = bounded(1);
     let summary = run_feed(&feed, lines(out.clone()), &settings(), &stop, &wall_clock_us).unwrap();
-    assert_eq!((summary.counters.pulled, summary.counters.resolved, summary.committed), (6, 6, Some(22)));
+    assert_eq!(
+        (
+            summary.counters.pulled,
+            summary.counters.resolved,
+            summary.committed
+        ),
+        (6, 6, Some(22))
+    );
     assert_eq!((summary.audits_written, summary.counters.audits), (8, 8));
     let words = statuses(&out);
     assert_eq!(words.first().unwrap(), "run_opened");
@@ -152,11 +177,21 @@ fn a_run_opens_and_closes_its_audit_commits_everything_and_then_closes_the_sourc
 
 #[test]
 fn a_stop_drains_the_source_first() {
-    let feed =
-        Arc::new(FakeFeed { batches: Mutex::new(vec![10]), ends_when_drained: true, ..FakeFeed::default() });
+    let feed = Arc::new(FakeFeed {
+        batches: Mutex::new(vec![10]),
+        ends_when_drained: true,
+        ..FakeFeed::default()
+    });
     let (stop, stops) = bounded(1);
     stop.send(()).unwrap();
-    let summary = run_feed(&feed, lines(Shared::default()), &settings(), &stops, &wall_clock_us).unwrap();
+    let summary = run_feed(
+        &feed,
+        lines(Shared::default()),
+        &settings(),
+        &stops,
+        &wall_clock_us,
+    )
+    .unwrap();
     assert_eq!(summary.counters.resolved, 3);
     assert!(feed.steps.lock().unwrap().contains(&"drain".to_owned()));
 }
@@ -168,10 +203,20 @@ fn a_source_that_fails_is_delivered_to_its_end_and_its_words_reach_the_user() {
         (FeedFault::GaveUp, ErrorKind::GaveUp),
         (FeedFault::Broken, ErrorKind::Internal),
     ] {
-        let feed =
-            Arc::new(FakeFeed { batches: Mutex::new(vec![10]), failure: Some(fault), ..FakeFeed::default() });
+        let feed = Arc::new(FakeFeed {
+            batches: Mutex::new(vec![10]),
+            failure: Some(fault),
+            ..FakeFeed::default()
+        });
         let (_keep, stop) = bounded(1);
-        let error = run_feed(&feed, lines(Shared::default()), &settings(), &stop, &wall_clock_us).unwrap_err();
+        let error = run_feed(
+            &feed,
+            lines(Shared::default()),
+            &settings(),
+            &stop,
+            &wall_clock_us,
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), kind);
         assert_eq!(error.to_string(), "source failed: 403 missing scope or role");
         assert!(feed.steps.lock().unwrap().contains(&"commit 12".to_owned()));
@@ -180,7 +225,10 @@ fn a_source_that_fails_is_delivered_to_its_end_and_its_words_reach_the_user() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_run_in_order() {
-    let feed = Arc::new(FakeFeed { batches: Mutex::new(vec![10]), ..FakeFeed::default() });
+    let feed = Arc::new(FakeFeed {
+        batches: Mutex::new(vec![10]),
+        ..FakeFeed::default()
+    });
     let (_keep, stop) = bounded(1);
     let out = Shared(Arc::default(), Some(io::ErrorKind::BrokenPipe));
     let summary = run_feed(&feed, lines(out), &settings(), &stop, &wall_clock_us).unwrap();
@@ -190,7 +238,10 @@ fn a_reader_that_goes_away_ends_the_run_in_order() {
 
 #[test]
 fn an_output_that_fails_is_a_failure() {
-    let feed = Arc::new(FakeFeed { batches: Mutex::new(vec![10]), ..FakeFeed::default() });
+    let feed = Arc::new(FakeFeed {
+        batches: Mutex::new(vec![10]),
+        ..FakeFeed::default()
+    });
     let (_keep, stop) = bounded(1);
     let out = Shared(Arc::default(), Some(io::ErrorKind::StorageFull));
     let error = run_feed(&feed, lines(out), &settings(), &stop, &wall_clock_us).unwrap_err();
@@ -199,8 +250,18 @@ fn an_output_that_fails_is_a_failure() {
 
 #[test]
 fn a_broken_law_is_never_a_success() {
-    let feed = Arc::new(FakeFeed { broken_law: true, ..FakeFeed::default() });
+    let feed = Arc::new(FakeFeed {
+        broken_law: true,
+        ..FakeFeed::default()
+    });
     let (_keep, stop) = bounded(1);
-    let error = run_feed(&feed, lines(Shared::default()), &settings(), &stop, &wall_clock_us).unwrap_err();
+    let error = run_feed(
+        &feed,
+        lines(Shared::default()),
+        &settings(),
+        &stop,
+        &wall_clock_us,
+    )
+    .unwrap_err();
     assert!(matches!(error, Error::Law { frames: 1, .. }), "{error}");
 }

@@ -71,7 +71,10 @@ impl RecordFile {
             }
         };
         self.buffer.clear();
-        outcomes.extend(self.waiting.drain(..).map(|token| Outcome { token, result: result.clone() }));
+        outcomes.extend(self.waiting.drain(..).map(|token| Outcome {
+            token,
+            result: result.clone(),
+        }));
     }
 
     fn write_out(&mut self) -> io::Result<()> {
@@ -98,7 +101,15 @@ mod tests {
     use super::*;
 
     fn parcel(route: Route) -> Parcel<'static> {
-        Parcel { route, sequence: Some(4), key: "k", body: b"{\"a\":1}", time_us: 0, record: None, refusal: None }
+        Parcel {
+            route,
+            sequence: Some(4),
+            key: "k",
+            body: b"{\"a\":1}",
+            time_us: 0,
+            record: None,
+            refusal: None,
+        }
     }
 
     #[test]

@@ -24,7 +24,10 @@ pub struct LinesSink {
 
 impl std::fmt::Debug for LinesSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LinesSink").field("waiting", &self.waiting.len()).field("closed", &self.closed).finish()
+        f.debug_struct("LinesSink")
+            .field("waiting", &self.waiting.len())
+            .field("closed", &self.closed)
+            .finish()
     }
 }
 
@@ -32,7 +35,13 @@ impl LinesSink {
     /// Writes to `out`, usually standard output.
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out, buffer: Vec::with_capacity(2 * WRITE_BYTES), waiting: Vec::new(), closed: false, error: None }
+        Self {
+            out,
+            buffer: Vec::with_capacity(2 * WRITE_BYTES),
+            waiting: Vec::new(),
+            closed: false,
+            error: None,
+        }
     }
 
     /// Adds the line of a parcel; it is acknowledged by [`LinesSink::flush`].
@@ -57,7 +66,10 @@ impl LinesSink {
             self.close(&error);
             return;
         }
-        outcomes.extend(self.waiting.drain(..).map(|token| Outcome { token, result: Ok(Landing::Lines) }));
+        outcomes.extend(self.waiting.drain(..).map(|token| Outcome {
+            token,
+            result: Ok(Landing::Lines),
+        }));
     }
 
     /// Says whether the reader has gone.
@@ -155,10 +167,21 @@ mod tests {
         let shared = Shared::default();
         let mut sink = LinesSink::new(Box::new(shared.clone()));
         sink.push(1, &parcel(b"{\"x\":1}"));
-        sink.push(2, &Parcel { sequence: None, key: "", route: Route::Audit, ..parcel(b"{\n}") });
+        sink.push(
+            2,
+            &Parcel {
+                sequence: None,
+                key: "",
+                route: Route::Audit,
+                ..parcel(b"{\n}")
+            },
+        );
         let mut outcomes = Vec::new();
         sink.flush(&mut outcomes);
-        assert_eq!(outcomes.iter().map(|outcome| outcome.token).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            outcomes.iter().map(|outcome| outcome.token).collect::<Vec<_>>(),
+            [1, 2]
+        );
         assert_eq!(
             String::from_utf8(shared.bytes.lock().unwrap().clone()).unwrap(),
             "{\"kind\":\"event\",\"sequence\":9,\"key\":\"a\\\"b\",\"record\":{\"x\":1}}\n\
@@ -168,8 +191,10 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_acknowledges_nothing_and_is_no_error() {
-        let mut sink =
-            LinesSink::new(Box::new(Shared { fail: Some(io::ErrorKind::BrokenPipe), ..Shared::default() }));
+        let mut sink = LinesSink::new(Box::new(Shared {
+            fail: Some(io::ErrorKind::BrokenPipe),
+            ..Shared::default()
+        }));
         sink.push(1, &parcel(b"{}"));
         let mut outcomes = Vec::new();
         sink.flush(&mut outcomes);
@@ -178,8 +203,10 @@ mod tests {
 
     #[test]
     fn an_output_that_fails_otherwise_is_an_error() {
-        let mut sink =
-            LinesSink::new(Box::new(Shared { fail: Some(io::ErrorKind::StorageFull), ..Shared::default() }));
+        let mut sink = LinesSink::new(Box::new(Shared {
+            fail: Some(io::ErrorKind::StorageFull),
+            ..Shared::default()
+        }));
         sink.push(1, &parcel(b"{}"));
         sink.flush(&mut Vec::new());
         assert!(sink.closed() && sink.error().is_some());

@@ -38,7 +38,13 @@ pub enum Route {
 
 impl Route {
     /// Every route, in the order of [`Route::index`].
-    pub const ALL: [Self; 5] = [Self::Event, Self::DeadLetter, Self::Control, Self::Audit, Self::LastResort];
+    pub const ALL: [Self; 5] = [
+        Self::Event,
+        Self::DeadLetter,
+        Self::Control,
+        Self::Audit,
+        Self::LastResort,
+    ];
 
     /// Place in tables that are kept per route.
     #[must_use]
@@ -123,7 +129,11 @@ impl Landing {
     #[must_use]
     pub fn destination(self, place: &str) -> Destination<'_> {
         match self {
-            Self::Kafka { partition, offset } => Destination::Kafka { topic: place, partition, offset },
+            Self::Kafka { partition, offset } => Destination::Kafka {
+                topic: place,
+                partition,
+                offset,
+            },
             Self::Lines => Destination::Lines,
             Self::File => Destination::File { path: place },
         }

@@ -41,7 +41,13 @@ pub struct Routing {
 
 impl Routing {
     fn into_table(self) -> [Outlet; 5] {
-        [self.events, self.dead_letters, self.control, self.audit, self.last_resort]
+        [
+            self.events,
+            self.dead_letters,
+            self.control,
+            self.audit,
+            self.last_resort,
+        ]
     }
 }
 
@@ -91,16 +97,23 @@ impl Outlets {
                 }
             };
         }
-        let used: Vec<Route> =
-            Route::ALL.into_iter().filter(|route| matches!(ways[route.index()], Way::Kafka)).collect();
+        let used: Vec<Route> = Route::ALL
+            .into_iter()
+            .filter(|route| matches!(ways[route.index()], Way::Kafka))
+            .collect();
         let kafka = match kafka {
             Some(settings) if !used.is_empty() => Some(KafkaSink::start(settings, &used)?),
             None if !used.is_empty() => {
-                return Err(StartError::Settings("a route goes to kafka, but there are no kafka settings".to_owned()));
+                return Err(StartError::Settings(
+                    "a route goes to kafka, but there are no kafka settings".to_owned(),
+                ));
             }
             _ => None,
         };
-        let lines = ways.iter().any(|way| matches!(way, Way::Lines)).then(|| LinesSink::new(standard_output));
+        let lines = ways
+            .iter()
+            .any(|way| matches!(way, Way::Lines))
+            .then(|| LinesSink::new(standard_output));
         Ok(Self {
             ways,
             kafka,
@@ -126,7 +139,10 @@ impl Sink for Outlets {
             _ => {
                 return Err(SendError::Failed(Failure {
                     meaning: Meaning::Blocked,
-                    reason: format!("there is no destination for {} records: set dead_letter.path", parcel.route.kind()),
+                    reason: format!(
+                        "there is no destination for {} records: set dead_letter.path",
+                        parcel.route.kind()
+                    ),
                 }));
             }
         }
@@ -148,7 +164,9 @@ impl Sink for Outlets {
 
     fn replace(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         self.end_turn(outcomes);
-        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.replace(outcomes))
+        self.kafka
+            .as_mut()
+            .map_or(Ok(()), |kafka| kafka.replace(outcomes))
     }
 
     fn fatal(&self) -> Option<String> {
@@ -181,7 +199,15 @@ mod tests {
     use super::*;
 
     fn parcel(route: Route) -> Parcel<'static> {
-        Parcel { route, sequence: Some(1), key: "k", body: b"{}", time_us: 0, record: None, refusal: None }
+        Parcel {
+            route,
+            sequence: Some(1),
+            key: "k",
+            body: b"{}",
+            time_us: 0,
+            record: None,
+            refusal: None,
+        }
     }
 
     #[test]
@@ -197,7 +223,9 @@ mod tests {
         };
         let mut outlets = Outlets::start(routing, None, Box::new(std::io::sink())).unwrap();
         let mut outcomes = Vec::new();
-        for (token, route) in [Route::Event, Route::DeadLetter, Route::Control, Route::Audit].into_iter().enumerate()
+        for (token, route) in [Route::Event, Route::DeadLetter, Route::Control, Route::Audit]
+            .into_iter()
+            .enumerate()
         {
             outlets.send(token as u64, &parcel(route)).unwrap();
         }
@@ -205,7 +233,10 @@ mod tests {
         assert_eq!(outcomes.len(), 4);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
         assert!(outlets.place(Route::Control).ends_with("side.jsonl"));
-        assert!(matches!(outlets.send(9, &parcel(Route::LastResort)), Err(SendError::Failed(_))));
+        assert!(matches!(
+            outlets.send(9, &parcel(Route::LastResort)),
+            Err(SendError::Failed(_))
+        ));
     }
 
     #[test]

@@ -50,7 +50,9 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, _reason: &str) {
         // every error arrives twice; setting a flag twice is harmless
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.states.all_brokers_down.store(true, Ordering::Relaxed),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.states.all_brokers_down.store(true, Ordering::Relaxed)
+            }
             Some(RDKafkaErrorCode::Fatal) => self.states.fatal.store(true, Ordering::Release),
             _ => {}
         }
@@ -71,7 +73,14 @@ impl ProducerContext<NoCustomPartitioner> for Context {
             }
             Err((error, _)) => Err(failure_of(error)),
         };
-        if self.outcomes.try_send(Outcome { token: token as u64, result }).is_err() {
+        if self
+            .outcomes
+            .try_send(Outcome {
+                token: token as u64,
+                result,
+            })
+            .is_err()
+        {
             self.states.lost_outcomes.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -80,8 +89,14 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 /// The failure behind an error of librdkafka, in the broker's or the library's own words.
 pub(super) fn failure_of(error: &KafkaError) -> Failure {
     match error.rdkafka_error_code() {
-        Some(code) => Failure { meaning: meaning_of(code), reason: code.to_string() },
-        None => Failure { meaning: Meaning::Rewind, reason: error.to_string() },
+        Some(code) => Failure {
+            meaning: meaning_of(code),
+            reason: code.to_string(),
+        },
+        None => Failure {
+            meaning: Meaning::Rewind,
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -99,15 +114,27 @@ mod tests {
 
     fn context() -> (Context, crossbeam_channel::Receiver<Outcome>) {
         let (outcomes, arrivals) = crossbeam_channel::bounded(1);
-        (Context { outcomes, states: Arc::default() }, arrivals)
+        (
+            Context {
+                outcomes,
+                states: Arc::default(),
+            },
+            arrivals,
+        )
     }
 
     #[test]
     fn brokers_are_away_until_one_is_up_again() {
         let (context, _arrivals) = context();
-        context.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "one of three");
+        context.error(
+            KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure),
+            "one of three",
+        );
         assert!(!context.states.all_brokers_down.load(Ordering::Relaxed));
-        context.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "3/3 brokers are down");
+        context.error(
+            KafkaError::Global(RDKafkaErrorCode::AllBrokersDown),
+            "3/3 brokers are down",
+        );
         context.stats_raw(br#"{"brokers": {"a": {"state": "CONNECT"}, "b": {"state": "DOWN"}}}"#);
         assert!(context.states.all_brokers_down.load(Ordering::Relaxed));
         context.stats_raw(br#"{"brokers": {"a": {"state": "CONNECT"}, "b": {"state": "UP"}}}"#);
@@ -123,7 +150,9 @@ mod tests {
 
     #[test]
     fn failures_speak_the_brokers_words() {
-        let failure = failure_of(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge));
+        let failure = failure_of(&KafkaError::MessageProduction(
+            RDKafkaErrorCode::MessageSizeTooLarge,
+        ));
         assert_eq!(failure.meaning, Meaning::Refused);
         assert!(failure.reason.contains("size too large"), "{}", failure.reason);
     }

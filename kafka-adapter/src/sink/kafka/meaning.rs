@@ -125,18 +125,29 @@ mod tests {
     #[test]
     fn a_lost_sequence_is_fatal_for_the_producer() {
         all(
-            &[Code::OutOfOrderSequenceNumber, Code::Fatal, Code::Fenced, Code::ProducerFenced],
+            &[
+                Code::OutOfOrderSequenceNumber,
+                Code::Fatal,
+                Code::Fenced,
+                Code::ProducerFenced,
+            ],
             Meaning::Fatal,
         );
     }
 
     #[test]
     fn local_time_outs_and_purges_rewind() {
-        all(&[Code::MessageTimedOut, Code::PurgeQueue, Code::PurgeInflight], Meaning::Rewind);
+        all(
+            &[Code::MessageTimedOut, Code::PurgeQueue, Code::PurgeInflight],
+            Meaning::Rewind,
+        );
     }
 
     #[test]
     fn an_error_that_nobody_thought_of_never_gives_a_record_up() {
-        all(&[Code::Unknown, Code::InvalidRequiredAcks, Code::PolicyViolation], Meaning::Rewind);
+        all(
+            &[Code::Unknown, Code::InvalidRequiredAcks, Code::PolicyViolation],
+            Meaning::Rewind,
+        );
     }
 }

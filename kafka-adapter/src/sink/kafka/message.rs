@@ -23,8 +23,15 @@ const BATCH_OVERHEAD_BYTES: usize = 101;
 const HEADER_OVERHEAD_BYTES: usize = 10;
 
 /// Attribute names that are taken by the CloudEvents context itself.
-const CONTEXT_NAMES: [&str; 7] =
-    ["id", "source", "specversion", "type", "datacontenttype", "subject", "time"];
+const CONTEXT_NAMES: [&str; 7] = [
+    "id",
+    "source",
+    "specversion",
+    "type",
+    "datacontenttype",
+    "subject",
+    "time",
+];
 
 /// Builds messages, with buffers that are reused.
 #[derive(Debug)]
@@ -64,7 +71,10 @@ impl MessageBuilder {
     }
 
     pub(super) fn build(&mut self, parcel: &Parcel<'_>) -> Built {
-        let mut headers = Headers { headers: None, size_bytes: 0 };
+        let mut headers = Headers {
+            headers: None,
+            size_bytes: 0,
+        };
         let mut enveloped = false;
         if let Some((_, attributes)) = parcel.record {
             if !attributes.copy_value("source", &mut self.source) {
@@ -86,7 +96,11 @@ impl MessageBuilder {
             headers.push("__connect.errors.stage", "PRODUCE");
             headers.push("__connect.errors.exception.message", refusal.reason);
         }
-        let value_bytes = if enveloped { self.body.len() } else { parcel.body.len() };
+        let value_bytes = if enveloped {
+            self.body.len()
+        } else {
+            parcel.body.len()
+        };
         Built {
             size_bytes: parcel.key.len() + value_bytes + headers.size_bytes + BATCH_OVERHEAD_BYTES,
             headers: headers.headers,
@@ -160,8 +174,14 @@ impl Headers {
 
     fn push_bytes(&mut self, name: &str, value: &[u8]) {
         self.size_bytes += name.len() + value.len() + HEADER_OVERHEAD_BYTES;
-        let headers = self.headers.take().unwrap_or_else(|| OwnedHeaders::new_with_capacity(12));
-        self.headers = Some(headers.insert(Header { key: name, value: Some(value) }));
+        let headers = self
+            .headers
+            .take()
+            .unwrap_or_else(|| OwnedHeaders::new_with_capacity(12));
+        self.headers = Some(headers.insert(Header {
+            key: name,
+            value: Some(value),
+        }));
     }
 }
 
@@ -224,11 +244,18 @@ mod tests {
 
     #[test]
     fn binary_mode_puts_the_context_into_headers_and_further_attributes_after_it() {
-        let attributes = Listed(&[("source", "genesys-cloud"), ("analyticsid", "a"), ("id", "not this")]);
+        let attributes = Listed(&[
+            ("source", "genesys-cloud"),
+            ("analyticsid", "a"),
+            ("id", "not this"),
+        ]);
         let mut builder = MessageBuilder::new(Envelope::Binary, "main".to_owned());
         let built = builder.build(&parcel(&record(), &attributes));
         let headers = listed(&built);
-        let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         assert_eq!(
             pairs,
             [
@@ -253,7 +280,10 @@ mod tests {
         assert!(built.enveloped);
         assert_eq!(
             listed(&built),
-            [("content-type".to_owned(), "application/cloudevents+json; charset=UTF-8".to_owned())]
+            [(
+                "content-type".to_owned(),
+                "application/cloudevents+json; charset=UTF-8".to_owned()
+            )]
         );
         let value: serde_json::Value = serde_json::from_slice(builder.body()).unwrap();
         assert_eq!(value["data"], serde_json::json!({"x": 1}));
@@ -267,17 +297,30 @@ mod tests {
         let mut builder = MessageBuilder::new(Envelope::None, "main".to_owned());
         assert!(builder.build(&parcel(&record(), &NoAttributes)).headers.is_none());
         let mut builder = MessageBuilder::new(Envelope::Binary, "main".to_owned());
-        let audit = Parcel { record: None, route: Route::Audit, ..parcel(&record(), &NoAttributes) };
+        let audit = Parcel {
+            record: None,
+            route: Route::Audit,
+            ..parcel(&record(), &NoAttributes)
+        };
         assert!(builder.build(&audit).headers.is_none());
     }
 
     #[test]
     fn a_dead_letter_of_our_own_making_says_why_in_kafka_connects_words() {
         let mut builder = MessageBuilder::new(Envelope::None, "main".to_owned());
-        let refusal = Some(Refusal { meant_for: "genesys.events", reason: "too large" });
-        let built = builder.build(&Parcel { refusal, ..parcel(&record(), &NoAttributes) });
+        let refusal = Some(Refusal {
+            meant_for: "genesys.events",
+            reason: "too large",
+        });
+        let built = builder.build(&Parcel {
+            refusal,
+            ..parcel(&record(), &NoAttributes)
+        });
         let headers = listed(&built);
-        assert_eq!(headers[0], ("__connect.errors.topic".to_owned(), "genesys.events".to_owned()));
+        assert_eq!(
+            headers[0],
+            ("__connect.errors.topic".to_owned(), "genesys.events".to_owned())
+        );
         assert_eq!(headers[1].1, "PRODUCE");
         assert_eq!(headers[2].1, "too large");
     }

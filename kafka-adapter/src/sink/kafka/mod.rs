@@ -81,11 +81,19 @@ impl StartError {
 }
 
 fn names(plans: &[TopicPlan]) -> String {
-    plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ")
+    plans
+        .iter()
+        .map(|plan| plan.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn commands(plans: &[TopicPlan], servers: &str) -> String {
-    plans.iter().map(|plan| plan.command(servers)).collect::<Vec<_>>().join(" && ")
+    plans
+        .iter()
+        .map(|plan| plan.command(servers))
+        .collect::<Vec<_>>()
+        .join(" && ")
 }
 
 /// The sink that writes to Kafka.
@@ -101,7 +109,9 @@ pub struct KafkaSink {
 
 impl std::fmt::Debug for KafkaSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaSink").field("states", &self.states).finish_non_exhaustive()
+        f.debug_struct("KafkaSink")
+            .field("states", &self.states)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,10 +145,15 @@ impl KafkaSink {
             return Ok(());
         }
         if !self.settings.create_topics {
-            return Err(StartError::MissingTopics { plans, servers: servers() });
+            return Err(StartError::MissingTopics {
+                plans,
+                servers: servers(),
+            });
         }
-        topics::create(&self.settings, &plans)
-            .map_err(|reason| StartError::CreateTopics { servers: servers(), reason })?;
+        topics::create(&self.settings, &plans).map_err(|reason| StartError::CreateTopics {
+            servers: servers(),
+            reason,
+        })?;
         // a controller answers before every broker knows the topic
         loop {
             let plans = topics::missing(&self.settings, routes, &self.metadata(deadline)?);
@@ -146,14 +161,20 @@ impl KafkaSink {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(StartError::MissingTopics { plans, servers: servers() });
+                return Err(StartError::MissingTopics {
+                    plans,
+                    servers: servers(),
+                });
             }
             thread::sleep(Duration::from_millis(START_RETRY_MS));
         }
     }
 
     fn metadata(&self, deadline: Instant) -> Result<Metadata, StartError> {
-        let producer = self.producer.as_ref().expect("a sink that starts has the producer it was made with");
+        let producer = self
+            .producer
+            .as_ref()
+            .expect("a sink that starts has the producer it was made with");
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let wait = left.clamp(Duration::from_millis(1), Duration::from_millis(2000));
@@ -165,7 +186,9 @@ impl KafkaSink {
                 return Err(StartError::Unreachable {
                     servers: self.settings.bootstrap_servers.clone(),
                     waited_ms: self.settings.start_timeout_ms,
-                    reason: error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+                    reason: error
+                        .rdkafka_error_code()
+                        .map_or_else(|| error.to_string(), |code| code.to_string()),
                 });
             }
             thread::sleep(Duration::from_millis(START_RETRY_MS));
@@ -193,7 +216,11 @@ impl KafkaSink {
                 ),
             }));
         }
-        let value = if built.enveloped { self.builder.body() } else { parcel.body };
+        let value = if built.enveloped {
+            self.builder.body()
+        } else {
+            parcel.body
+        };
         let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord {
             topic: self.settings.topics.of(parcel.route),
             partition: None,
@@ -226,8 +253,10 @@ impl KafkaSink {
         // dropping purges queue and flight, and reports every record through the queue of outcomes
         drop(self.producer.take());
         outcomes.extend(self.arrivals.try_iter());
-        let (producer, arrivals) = connect(&self.settings, &self.states)
-            .map_err(|reason| Failure { meaning: Meaning::Fatal, reason })?;
+        let (producer, arrivals) = connect(&self.settings, &self.states).map_err(|reason| Failure {
+            meaning: Meaning::Fatal,
+            reason,
+        })?;
         self.states.fatal.store(false, Ordering::Release);
         self.producer = Some(producer);
         self.arrivals = arrivals;
@@ -240,7 +269,10 @@ impl KafkaSink {
         if !self.states.fatal.load(Ordering::Acquire) {
             return None;
         }
-        let fatal = self.producer.as_ref().and_then(|producer| producer.client().fatal_error());
+        let fatal = self
+            .producer
+            .as_ref()
+            .and_then(|producer| producer.client().fatal_error());
         Some(fatal.map_or_else(|| "the producer died".to_owned(), |(_, reason)| reason))
     }
 
@@ -277,7 +309,10 @@ fn connect(
     states: &Arc<States>,
 ) -> Result<(ThreadedProducer<Context>, Receiver<Outcome>), String> {
     let (outcomes, arrivals) = bounded(settings.max_in_flight_records + SPARE_OUTCOMES);
-    let context = Context { outcomes, states: Arc::clone(states) };
+    let context = Context {
+        outcomes,
+        states: Arc::clone(states),
+    };
     match settings.client_config().create_with_context(context) {
         Ok(producer) => Ok((producer, arrivals)),
         Err(KafkaError::ClientConfig(_, reason, name, value)) => {

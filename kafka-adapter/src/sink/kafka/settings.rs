@@ -99,7 +99,11 @@ impl KafkaSettings {
     pub fn one_request_in_flight(&self) -> bool {
         ["max.in.flight.requests.per.connection", "max.in.flight"]
             .iter()
-            .any(|name| self.librdkafka.get(*name).is_some_and(|value| value.trim() == "1"))
+            .any(|name| {
+                self.librdkafka
+                    .get(*name)
+                    .is_some_and(|value| value.trim() == "1")
+            })
     }
 
     /// The configuration for any client of the cluster.
@@ -161,8 +165,14 @@ pub(crate) mod tests {
     #[test]
     fn a_user_may_add_properties_but_not_weaken_the_guarantee() {
         let mut settings = settings();
-        settings.librdkafka.insert("linger.ms".to_owned(), "50".to_owned());
-        for (name, weak) in [("acks", "1"), ("message.timeout.ms", "5"), ("enable.idempotence", "false")] {
+        settings
+            .librdkafka
+            .insert("linger.ms".to_owned(), "50".to_owned());
+        for (name, weak) in [
+            ("acks", "1"),
+            ("message.timeout.ms", "5"),
+            ("enable.idempotence", "false"),
+        ] {
             settings.librdkafka.insert(name.to_owned(), weak.to_owned());
         }
         let config = settings.client_config();
@@ -176,7 +186,13 @@ pub(crate) mod tests {
     #[test]
     fn every_property_set_last_is_declared_as_owned() {
         for (name, _) in settings().client_config().config_map() {
-            let default = ["client.id", "compression.type", "linger.ms", "reconnect.backoff.max.ms"].contains(&name)
+            let default = [
+                "client.id",
+                "compression.type",
+                "linger.ms",
+                "reconnect.backoff.max.ms",
+            ]
+            .contains(&name)
                 || name.starts_with("queue.buffering")
                 || name == "socket.keepalive.enable";
             assert_ne!(default, OWNED_PROPERTIES.contains(&name), "{name}");
@@ -187,9 +203,13 @@ pub(crate) mod tests {
     fn one_request_in_flight_is_recognized_by_both_names() {
         let mut settings = settings();
         assert!(!settings.one_request_in_flight());
-        settings.librdkafka.insert("max.in.flight".to_owned(), " 1".to_owned());
+        settings
+            .librdkafka
+            .insert("max.in.flight".to_owned(), " 1".to_owned());
         assert!(settings.one_request_in_flight());
-        settings.librdkafka.insert("max.in.flight".to_owned(), "2".to_owned());
+        settings
+            .librdkafka
+            .insert("max.in.flight".to_owned(), "2".to_owned());
         assert!(!settings.one_request_in_flight());
     }
 }

@@ -23,8 +23,12 @@ const DAY_MS: u64 = 86_400_000;
 
 /// How long records stay, in days: events as long as Kafka's own default; dead letters and control records long
 /// enough for an investigation; audit records for the year that data-protection reviews look back.
-const RETENTION_DAYS: [(Route, u64); 4] =
-    [(Route::Event, 7), (Route::Audit, 365), (Route::DeadLetter, 30), (Route::Control, 30)];
+const RETENTION_DAYS: [(Route, u64); 4] = [
+    (Route::Event, 7),
+    (Route::Audit, 365),
+    (Route::DeadLetter, 30),
+    (Route::Control, 30),
+];
 
 /// A topic as the adapter would create it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,10 @@ impl TopicPlan {
     /// The plan of a route's topic.
     #[must_use]
     pub fn of(settings: &KafkaSettings, route: Route) -> Self {
-        let days = RETENTION_DAYS.iter().find(|(other, _)| *other == route).map_or(30, |(_, days)| *days);
+        let days = RETENTION_DAYS
+            .iter()
+            .find(|(other, _)| *other == route)
+            .map_or(30, |(_, days)| *days);
         Self {
             name: settings.topics.of(route).to_owned(),
             partitions: settings.partitions,
@@ -68,8 +75,10 @@ pub(super) fn missing(settings: &KafkaSettings, routes: &[Route], metadata: &Met
     let mut plans: Vec<TopicPlan> = Vec::new();
     for &route in routes {
         let plan = TopicPlan::of(settings, route);
-        let is_there =
-            metadata.topics().iter().any(|topic| topic.name() == plan.name && !topic.partitions().is_empty());
+        let is_there = metadata
+            .topics()
+            .iter()
+            .any(|topic| topic.name() == plan.name && !topic.partitions().is_empty());
         if !is_there && plans.iter().all(|other| other.name != plan.name) {
             plans.push(plan);
         }
@@ -79,8 +88,10 @@ pub(super) fn missing(settings: &KafkaSettings, routes: &[Route], metadata: &Met
 
 /// Creates topics; one that someone else has created meanwhile is fine.
 pub(super) fn create(settings: &KafkaSettings, plans: &[TopicPlan]) -> Result<(), String> {
-    let admin: AdminClient<DefaultClientContext> =
-        settings.client_config().create().map_err(|error| error.to_string())?;
+    let admin: AdminClient<DefaultClientContext> = settings
+        .client_config()
+        .create()
+        .map_err(|error| error.to_string())?;
     let retentions: Vec<String> = plans.iter().map(|plan| plan.retention_ms.to_string()).collect();
     let topics: Vec<NewTopic<'_>> = plans
         .iter()
