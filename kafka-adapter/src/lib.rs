@@ -5,13 +5,17 @@
 //! of `plugin_abi`, only. Invariant: a record is committed to its source only once it is resolved downstream.
 
 pub mod audit;
+pub mod commands;
 pub mod config;
 pub mod dead_letter;
+pub mod exit;
 pub mod host;
+pub mod logging;
 pub mod metrics;
 pub mod pipeline;
 pub mod record;
 pub mod run;
+pub mod shutdown;
 pub mod sink;
 pub mod summary;
 pub mod text;

@@ -139,15 +139,35 @@ impl<'a> Record<'a> {
     /// Returns the body, JSON.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
-        self.chunk.bytes.get(self.entry.body.range()).unwrap_or_default()
+        self.chunk.slice(self.entry.body)
     }
 
     /// Returns the attributes as pairs of name and value, in the order they were pushed.
     pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let chunk = self.chunk;
         let first = self.entry.first_attribute as usize;
-        let spans = chunk.attributes.get(first..first + self.entry.attribute_count as usize).unwrap_or_default();
-        spans.iter().map(|(name, value)| (chunk.text(*name), chunk.text(*value)))
+        let spans = chunk
+            .attributes
+            .get(first..first + self.entry.attribute_count as usize)
+            .unwrap_or_default();
+        spans
+            .iter()
+            .map(|(name, value)| (chunk.text(*name), chunk.text(*value)))
+    }
+
+    /// Returns id, type, subject, key and body as bytes, without checking again that they are UTF-8.
+    pub(crate) fn texts(&self) -> [&'a [u8]; 5] {
+        let entry = self.entry;
+        [entry.id, entry.type_, entry.subject, entry.key, entry.body].map(|span| self.chunk.slice(span))
+    }
+
+    /// Returns the attributes as [`Record::attributes`] does, as bytes.
+    pub(crate) fn attribute_bytes(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let chunk = self.chunk;
+        chunk
+            .attribute_spans(self.entry)
+            .iter()
+            .map(|(name, value)| (chunk.slice(*name), chunk.slice(*value)))
     }
 
     /// Returns the bytes that count against the queue's bound.
@@ -195,9 +215,21 @@ impl Chunk {
         self.entries.iter().map(|entry| Record { chunk: self, entry })
     }
 
+    fn slice(&self, span: Span) -> &[u8] {
+        // Spans are made by `ChunkBuilder::push` from these very bytes, so the fallback is never taken.
+        self.bytes.get(span.range()).unwrap_or_default()
+    }
+
     fn text(&self, span: Span) -> &str {
-        // Spans are made by `ChunkBuilder::push` from whole `&str`s, so the fallback is never taken.
-        self.bytes.get(span.range()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        // Head texts are pushed as whole `&str`s, so the fallback is never taken.
+        std::str::from_utf8(self.slice(span)).unwrap_or_default()
+    }
+
+    fn attribute_spans(&self, entry: &Entry) -> &[(Span, Span)] {
+        let first = entry.first_attribute as usize;
+        self.attributes
+            .get(first..first + entry.attribute_count as usize)
+            .unwrap_or_default()
     }
 }
 
@@ -216,7 +248,12 @@ impl ChunkBuilder {
     /// Makes an empty builder with room for `capacity_bytes`.
     #[must_use]
     pub fn with_capacity(capacity_bytes: usize) -> Self {
-        Self { chunk: Chunk { bytes: Vec::with_capacity(capacity_bytes), ..Chunk::default() } }
+        Self {
+            chunk: Chunk {
+                bytes: Vec::with_capacity(capacity_bytes),
+                ..Chunk::default()
+            },
+        }
     }
 
     /// Appends a record whose body `write_body` writes straight into the chunk; returns the record's size in bytes.
@@ -238,7 +275,11 @@ impl ChunkBuilder {
             let type_ = append(&mut chunk.bytes, head.type_)?;
             let subject = append(&mut chunk.bytes, head.subject)?;
             // The key mostly repeats the subject: share its bytes.
-            let key = if head.key == head.subject { subject } else { append(&mut chunk.bytes, head.key)? };
+            let key = if head.key == head.subject {
+                subject
+            } else {
+                append(&mut chunk.bytes, head.key)?
+            };
             for (name, value) in head.attributes {
                 let name = append(&mut chunk.bytes, name)?;
                 let value = append(&mut chunk.bytes, value)?;
@@ -246,7 +287,10 @@ impl ChunkBuilder {
             }
             let body_start = offset(chunk.bytes.len())?;
             write_body(&mut chunk.bytes);
-            let body = Span { start: body_start, end: offset(chunk.bytes.len())? };
+            let body = Span {
+                start: body_start,
+                end: offset(chunk.bytes.len())?,
+            };
             Ok(Entry {
                 kind: head.kind,
                 flags: head.flags,
@@ -315,7 +359,10 @@ fn offset(value: usize) -> Result<u32, ChunkFull> {
 fn append(bytes: &mut Vec<u8>, text: &str) -> Result<Span, ChunkFull> {
     let start = offset(bytes.len())?;
     bytes.extend_from_slice(text.as_bytes());
-    Ok(Span { start, end: offset(bytes.len())? })
+    Ok(Span {
+        start,
+        end: offset(bytes.len())?,
+    })
 }
 
 #[cfg(test)]
@@ -340,24 +387,46 @@ mod tests {
     #[test]
     fn gives_back_what_was_pushed_in_order() {
         let mut builder = ChunkBuilder::with_capacity(16);
-        builder.push(&head(1, "a", &[("source", "x"), ("stage", "y")]), |body| body.extend(b"{}")).unwrap();
-        builder.push(&head(2, "bb", &[]), |body| body.extend(b"[1]")).unwrap();
+        builder
+            .push(&head(1, "a", &[("source", "x"), ("stage", "y")]), |body| {
+                body.extend(b"{}")
+            })
+            .unwrap();
+        builder
+            .push(&head(2, "bb", &[]), |body| body.extend(b"[1]"))
+            .unwrap();
         let chunk = builder.seal();
         assert!(builder.is_empty());
         let records: Vec<_> = chunk.records().collect();
         assert_eq!(records.len(), 2);
-        assert_eq!((records[0].id(), records[0].key(), records[0].body()), ("a", "conversation", &b"{}"[..]));
-        assert_eq!(records[0].attributes().collect::<Vec<_>>(), [("source", "x"), ("stage", "y")]);
-        assert_eq!((records[1].sequence(), records[1].id(), records[1].body()), (2, "bb", &b"[1]"[..]));
-        assert_eq!(records[0].size_bytes() + records[1].size_bytes(), chunk.size_bytes());
+        assert_eq!(
+            (records[0].id(), records[0].key(), records[0].body()),
+            ("a", "conversation", &b"{}"[..])
+        );
+        assert_eq!(
+            records[0].attributes().collect::<Vec<_>>(),
+            [("source", "x"), ("stage", "y")]
+        );
+        assert_eq!(
+            (records[1].sequence(), records[1].id(), records[1].body()),
+            (2, "bb", &b"[1]"[..])
+        );
+        assert_eq!(
+            records[0].size_bytes() + records[1].size_bytes(),
+            chunk.size_bytes()
+        );
     }
 
     #[test]
     fn pop_leaves_the_records_before_untouched() {
         let mut builder = ChunkBuilder::with_capacity(0);
-        builder.push(&head(1, "a", &[("source", "x")]), |body| body.extend(b"{}")).unwrap();
+        builder
+            .push(&head(1, "a", &[("source", "x")]), |body| body.extend(b"{}"))
+            .unwrap();
         let size_bytes = builder.size_bytes();
-        builder.push(&head(2, "b", &[("source", "x")]), |body| body.extend(b"{}")).unwrap();
+        builder
+            .push(&head(2, "b", &[("source", "x")]), |body| body.extend(b"{}"))
+            .unwrap();
         builder.pop();
         assert_eq!((builder.len(), builder.size_bytes()), (1, size_bytes));
         let chunk = builder.seal();

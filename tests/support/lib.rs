@@ -1,1 +1,77 @@
-//! Test support.
+//! Support for the integration tests: brokers, processes, and waiting.
+//!
+//! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
+//! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`]), running our binaries
+//! ([`process`]), free ports, deadlines. It refuses to decide anything: no assertion about the product lives here.
+//!
+//! Invariant: whatever a test binary starts ends with it, also when the test binary is killed.
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a panic is how support reports a broken environment or an expired deadline to a test"
+)]
+
+pub mod c;
+pub mod child;
+pub mod kafka;
+pub mod mock;
+pub mod process;
+pub mod read_back;
+
+mod frames;
+mod port;
+mod wait;
+
+pub use frames::shared_frames;
+pub use kafka::Broker;
+pub use mock::Mock;
+pub use port::free_port;
+pub use process::{Finished, Launch, Process, Stream, binary};
+pub use read_back::{Isolation, ReadRecord, end_offsets, read_back, read_back_as};
+pub use wait::wait_until;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The folder of the workspace manifest.
+pub fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies one level below the workspace")
+}
+
+/// The folder that Cargo filled with this profile's binaries, such as `target/debug`.
+///
+/// A test binary runs from `<profile>/deps`, an example from `<profile>/examples`, a plain binary from `<profile>`.
+pub fn profile_dir() -> PathBuf {
+    let executable = std::env::current_exe().expect("the path of the running test binary");
+    let folder = executable.parent().expect("an executable lies in a folder");
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some("deps" | "examples") => folder
+            .parent()
+            .expect("Cargo puts deps below the profile")
+            .to_path_buf(),
+        _ => folder.to_path_buf(),
+    }
+}
+
+/// The target folder of this build; honours `CARGO_TARGET_DIR` because it is read from the running executable.
+pub fn target_dir() -> PathBuf {
+    profile_dir()
+        .parent()
+        .expect("Cargo puts a profile below the target folder")
+        .to_path_buf()
+}
+
+/// A topic name that no other test uses: the stem and eight random hexadecimal digits.
+pub fn unique_topic(stem: &str) -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("{stem}-{}", id.split_at(8).0)
+}
+
+/// Prints a line about what was not run, past libtest's capture, which hides the output of a test that passes.
+pub fn say_not_run(line: &str) {
+    let mut stderr = std::io::stderr();
+    if writeln!(stderr, "not run: {line}").is_err() {
+        // standard error is closed: nobody is there to be told
+    }
+}

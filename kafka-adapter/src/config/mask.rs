@@ -4,7 +4,7 @@
 //! secret is never shown, except the variable or file name that it is read from, which is no secret and is what an
 //! operator looks for.
 
-use config_faults::{is_secret, join};
+use config_faults::{child, is_secret};
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -27,7 +27,7 @@ pub fn tree(path: &str, value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.iter()
-                .map(|(key, inner)| (key.clone(), tree(&join(path, key), inner)))
+                .map(|(key, inner)| (key.clone(), tree(&child(path, key), inner)))
                 .collect(),
         ),
         Value::Array(entries) => Value::Array(entries.iter().map(|inner| tree(path, inner)).collect()),

@@ -1,0 +1,47 @@
+# Entry points for people; the tests and checks themselves live in Cargo.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: check-prerequisites build test demo bench red fmt lint
+
+# names what this machine lacks, with the line that installs it
+check-prerequisites:
+	@scripts/prerequisites
+
+# the binaries, and the plugin as a shared library beside them
+build: check-prerequisites
+	cargo build --workspace --locked
+
+# formatting, lints, then every test; REQUIRE_BROKER=1 fails where the real Kafka cannot run
+# The build comes before the tests because they start the binaries and load the plugin, which `cargo test` alone
+# leaves where it last put them.
+test:
+	@begin=$$(date +%s); \
+	trap 'status=$$?; took=$$(( $$(date +%s) - begin )); \
+	      if [ $$status -eq 0 ]; then verdict=passed; else verdict=FAILED; fi; \
+	      echo "make test: $$verdict after $$((took / 60)) min $$((took % 60)) s"; exit $$status' EXIT; \
+	scripts/prerequisites; \
+	cargo fmt --all --check; \
+	cargo clippy --workspace --all-targets --locked -- -D warnings; \
+	cargo build --workspace --locked; \
+	cargo test --workspace --locked --no-fail-fast
+
+# simulator, mock cluster, plugin and adapter together; ends with a proof of the counts
+demo: check-prerequisites
+	@scripts/demo
+
+# one table of ratios from one run
+bench: check-prerequisites
+	cargo build --release --workspace --locked
+	cargo run --release --locked -p bench
+
+# applies each patch of tests/red to a copy of the tree and demands that its test fails
+red: check-prerequisites
+	@scripts/red
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings

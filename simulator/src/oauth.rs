@@ -1,0 +1,234 @@
+//! The login: client credentials in, bearer token out, and the tokens that are valid.
+//!
+//! Plays `POST /oauth/token` as `reference` has it: Basic auth, form body, two description fields in an error. Refuses
+//! everything else with `invalid_client` or `invalid_request`. The invariant: a token is valid from the answer that
+//! holds it until its lifetime has passed, or until a thousand later ones were given out.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tracing::info;
+
+use crate::fault::{Action, RetryAfter};
+use crate::http::{Request, Response};
+use crate::options::{Credentials, Options};
+use crate::server::Shared;
+use crate::truth::Kind;
+
+const MAX_TOKENS: usize = 1_000;
+
+/// The tokens given out.
+#[derive(Default)]
+pub(crate) struct Tokens {
+    issued: VecDeque<(String, u64, Instant)>,
+}
+
+impl Tokens {
+    fn issue(&mut self, login: u64, expires: Instant) -> String {
+        let token = format!(
+            "sim-{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
+        if self.issued.len() >= MAX_TOKENS {
+            self.issued.pop_front();
+        }
+        self.issued.push_back((token.clone(), login, expires));
+        token
+    }
+
+    /// The login that gave this token out, and whether it is still valid.
+    pub(crate) fn find(&self, token: &str, now: Instant) -> Option<(u64, bool)> {
+        let found = self.issued.iter().find(|(issued, ..)| issued == token)?;
+        Some((found.1, now < found.2))
+    }
+}
+
+/// What a gate (login, upgrade, subscription) does.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Answer(Response),
+    NeverAnswer,
+}
+
+/// Answers a token request, as the script wants it.
+pub(crate) async fn answer(request: &Request, shared: &Shared) -> Gate {
+    let (turn, action) = shared.feed().login();
+    let refuse = |response: Response, detail: &str| {
+        shared
+            .feed()
+            .note(Kind::Refused, 0, Some(response.status), detail);
+        Gate::Answer(response)
+    };
+    match action {
+        Some(Action::Hang) => return Gate::NeverAnswer,
+        Some(Action::Slow { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some(Action::Refuse { status, retry_after }) => return refuse(refusal(status, retry_after), "login"),
+        Some(Action::RateLimited) => {
+            let text = "rate limit exceeded; too many login requests, try again later";
+            return refuse(error(400, "invalid_request", text), "login");
+        }
+        Some(Action::NoToken) => {
+            return refuse(
+                Response::json(200, &json!({ "token_type": "bearer" })),
+                "login without a token",
+            );
+        }
+        _ => {}
+    }
+    if let Err(response) = check(request, &shared.options.credentials) {
+        return refuse(response, "login");
+    }
+    let lifetime = Duration::from_secs(shared.options.expires_in_s);
+    let now = Instant::now();
+    let expires = now
+        .checked_add(lifetime)
+        .unwrap_or(now + Duration::from_secs(1 << 30));
+    let token = shared.tokens().issue(turn, expires);
+    info!(login = turn, "token given out");
+    let body = token_body(&token, &shared.options);
+    Gate::Answer(Response::json(200, &body))
+}
+
+fn token_body(token: &str, options: &Options) -> serde_json::Value {
+    json!({ "access_token": token, "token_type": "bearer", "expires_in": options.expires_in_s })
+}
+
+/// An answer with a status, and a `Retry-After` if asked for.
+pub(crate) fn refusal(status: u16, retry_after: Option<RetryAfter>) -> Response {
+    let (name, text) = match status {
+        401 => ("invalid_client", "authentication failed"),
+        403 => ("access_denied", "missing permission"),
+        429 => ("too_many_requests", "rate limit exceeded"),
+        _ => ("server_error", "the simulator was told to refuse this request"),
+    };
+    let mut response = error(status, name, text);
+    let value = retry_after.map(|retry_after| match retry_after {
+        RetryAfter::Seconds(seconds) => seconds.to_string(),
+        RetryAfter::DateIn(seconds) => http_date(jiff::Timestamp::now(), seconds),
+    });
+    response.headers.extend(value.map(|value| ("retry-after", value)));
+    response
+}
+
+// RFC 9110 5.6.7
+fn http_date(now: jiff::Timestamp, seconds: u64) -> String {
+    // rounded up to the whole second, or a client could come back too early
+    let at = now.as_millisecond().div_euclid(1000) + 1;
+    let at = at.saturating_add_unsigned(seconds);
+    let stamp = jiff::Timestamp::from_second(at).unwrap_or(jiff::Timestamp::MAX);
+    stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn error(status: u16, name: &str, text: &str) -> Response {
+    Response::json(
+        status,
+        &json!({ "error": name, "description": text, "error_description": text }),
+    )
+}
+
+fn check(request: &Request, credentials: &Credentials) -> Result<(), Response> {
+    let failed = || error(401, "invalid_client", "authentication failed");
+    let basic = request
+        .header("authorization")
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(failed)?;
+    if !basic.0.eq_ignore_ascii_case("basic") {
+        return Err(failed());
+    }
+    let expected = format!("{}:{}", credentials.client_id, credentials.client_secret);
+    if STANDARD.decode(basic.1.trim()).ok().as_deref() != Some(expected.as_bytes()) {
+        return Err(failed());
+    }
+    let form = request.header("content-type").unwrap_or_default();
+    if !form
+        .to_ascii_lowercase()
+        .starts_with("application/x-www-form-urlencoded")
+    {
+        return Err(error(
+            400,
+            "invalid_request",
+            "content-type must be application/x-www-form-urlencoded",
+        ));
+    }
+    let body = String::from_utf8_lossy(&request.body);
+    if !body
+        .split('&')
+        .any(|field| field == "grant_type=client_credentials")
+    {
+        return Err(error(
+            400,
+            "unsupported_grant_type",
+            "grant_type must be client_credentials",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(authorization: &str, body: &str) -> Request {
+        let headers = vec![
+            ("authorization".to_owned(), authorization.to_owned()),
+            (
+                "content-type".to_owned(),
+                "application/x-www-form-urlencoded".to_owned(),
+            ),
+        ];
+        Request {
+            headers,
+            body: body.as_bytes().to_vec(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn only_the_right_credentials_and_grant_pass() {
+        let credentials = Credentials::default();
+        let right = format!("Basic {}", STANDARD.encode("sim-client:sim-secret"));
+        let wrong = format!("Basic {}", STANDARD.encode("sim-client:other"));
+        assert_eq!(
+            check(&request(&right, "grant_type=client_credentials"), &credentials),
+            Ok(())
+        );
+        for (authorization, body, status) in [
+            (wrong.as_str(), "grant_type=client_credentials", 401),
+            ("Bearer x", "grant_type=client_credentials", 401),
+            (right.as_str(), "grant_type=password", 400),
+        ] {
+            assert_eq!(
+                check(&request(authorization, body), &credentials)
+                    .unwrap_err()
+                    .status,
+                status
+            );
+        }
+    }
+
+    #[test]
+    fn an_http_date_has_the_preferred_form() {
+        let now: jiff::Timestamp = "1994-11-06T08:49:36.2Z".parse().unwrap();
+        assert_eq!(http_date(now, 0), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn a_token_expires_and_old_ones_are_forgotten() {
+        let (mut tokens, now) = (Tokens::default(), Instant::now());
+        let first = tokens.issue(1, now + Duration::from_secs(1));
+        assert!(first.len() >= 20);
+        assert_eq!(tokens.find(&first, now), Some((1, true)));
+        assert_eq!(
+            tokens.find(&first, now + Duration::from_secs(1)),
+            Some((1, false))
+        );
+        for login in 0..MAX_TOKENS as u64 {
+            tokens.issue(login, now);
+        }
+        assert_eq!(tokens.find(&first, now), None);
+    }
+}
