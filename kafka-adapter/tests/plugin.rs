@@ -2,6 +2,10 @@
 //!
 //! Responsible for what unit tests cannot show: a real dynamic linker and a real process. Refuses the network. The C
 //! compiler that builds it is the one that the package's own build needs.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test crate: a failed unwrap is a failed test"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

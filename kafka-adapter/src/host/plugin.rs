@@ -154,7 +154,7 @@ mod tests {
             .with_mend("d\r")
             .with_nearest(Some("e\n".into()));
         assert_eq!(
-            one_line(fault).to_string(),
+            one_line(&fault).to_string(),
             "a\\nb: c\\u{1b}[0m; did you mean `e\\n`? d\\r"
         );
     }
