@@ -29,10 +29,11 @@ pub fn write_body(
     push_json_string(into, source_name);
     let mut text = String::new();
     // a source that does not say which transport it is has only one
-    let transport = attributes
-        .copy_value("transport", &mut text)
-        .then_some(text.as_str())
-        .unwrap_or("events");
+    let transport = if attributes.copy_value("transport", &mut text) {
+        text.as_str()
+    } else {
+        "events"
+    };
     into.extend_from_slice(b",\"origin\":{\"transport\":");
     push_json_string(into, transport);
     into.extend_from_slice(b",\"topic\":");

@@ -154,7 +154,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
         },
         metrics_ms: config.operations.metrics_ms,
     };
-    run_feed(Arc::new(source), outlets, &settings, stop, &wall_clock_us)
+    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us)
 }
 
 /// A sink that can say why its output failed.
@@ -174,7 +174,7 @@ impl RunSink for Outlets {
 /// # Errors
 /// As [`run`].
 pub fn run_feed<F: Feed, S: RunSink>(
-    feed: Arc<F>,
+    feed: &Arc<F>,
     sink: S,
     settings: &RunSettings,
     stop: &Stop,
@@ -198,7 +198,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     };
     let driven = pipeline::drive(
         &mut pipeline,
-        &feed,
+        feed,
         settings.bounds,
         stop,
         clock,

@@ -31,7 +31,7 @@ use isolation::{Isolation, Verdict};
 use key_gate::KeyGate;
 use window::{Entry, Leg, Origin, Status, Window};
 
-pub use drive::{Bounds, Driven, Ending, Stop, drive, finish};
+pub use drive::{Bounds, Driven, EachTurn, Ending, Stop, drive, finish};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 

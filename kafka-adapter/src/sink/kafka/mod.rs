@@ -227,9 +227,10 @@ impl KafkaSink {
             payload: Some(value),
             key: (!parcel.key.is_empty()).then_some(parcel.key.as_bytes()),
             // librdkafka reads 0 as "now", and brokers refuse times before 1970
-            timestamp: (parcel.time_us >= 1000).then(|| parcel.time_us / 1000),
+            timestamp: (parcel.time_us >= 1000).then_some(parcel.time_us / 1000),
             headers: built.headers,
-            delivery_opaque: usize::try_from(token).expect("only 64-bit targets compile"),
+            // only 64-bit targets compile (plugin-abi)
+            delivery_opaque: token as usize,
         };
         match producer.send(record) {
             Ok(()) => Ok(()),
