@@ -6,9 +6,13 @@
 //!
 //! Over 400 lines with its tests: reader, splitter and writer share one idea of a token and prove each other.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
+
+pub(crate) use scan::scan;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -32,7 +36,8 @@ impl<'a> Text<'a> {
     /// Reads a token; `None` if it is no string or has a lone surrogate.
     pub(crate) fn read(token: &'a str) -> Option<Self> {
         let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-        let text = if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        // Branch-free, so that it becomes vector code: strings are short, and nearly none holds an escape.
+        let text = if !inner.bytes().fold(false, |found, byte| found | (byte == b'\\')) {
             Cow::Borrowed(inner)
         } else {
             Cow::Owned(serde_json::from_str(token).ok()?)
@@ -174,14 +179,19 @@ pub(crate) fn for_each_member<'a>(
         if bytes.get(at) != Some(&b'"') {
             return;
         }
-        let key_end = skip_string(bytes, at);
+        let (key_end, escaped) = string_end(bytes, at);
         let value_start = skip_separators(bytes, key_end);
         let value_end = skip_value(bytes, value_start);
         let (Some(key), Some(token)) = (object.get(at..key_end), object.get(value_start..value_end)) else {
             return;
         };
-        let Some(key) = Text::read(key) else { return };
-        if visit(key.text, token).is_break() {
+        let key = if escaped {
+            Text::read(key).map(|key| key.text)
+        } else {
+            key.get(1..key.len() - 1).map(Cow::Borrowed)
+        };
+        let Some(key) = key else { return };
+        if visit(key, token).is_break() {
             return;
         }
         at = value_end;
@@ -214,6 +224,9 @@ pub(crate) fn for_each_element<'a>(array: &'a str, mut visit: impl FnMut(&'a str
 }
 
 /// Returns place and token of the member called `name`, unless a later one replaces it.
+///
+/// Inlined, because a comparison with a known name costs a few instructions and one with any name a call.
+#[inline]
 pub(crate) fn find<'a>(members: &[Member<'a>], name: &str) -> Option<(usize, &'a str)> {
     let found = members
         .iter()
@@ -241,20 +254,57 @@ fn skip_separators(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Returns the position behind the string that starts at `at`.
-pub(crate) fn skip_string(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while let Some(found) = bytes
-        .get(at..)
-        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
-    {
-        at += found;
-        if bytes.get(at) == Some(&b'"') {
-            return at + 1;
+/// Returns the position of the first byte from `at` on that ends or interrupts a string: a quote, a backslash or a
+/// control character; the length if there is none.
+#[inline]
+fn string_stop(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // Eight bytes at a time. A subtraction may borrow into a byte above a hit, never below it, and the lowest counts.
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*block);
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5c);
+        let hits = (quote.wrapping_sub(ONES) & !quote
+            | backslash.wrapping_sub(ONES) & !backslash
+            | word.wrapping_sub(ONES * 0x20) & !word)
+            & HIGH;
+        if hits != 0 {
+            return at + hits.trailing_zeros() as usize / 8;
         }
-        at += 2;
+        at += 8;
     }
-    bytes.len()
+    let plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
+    at + bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(plain)
+        .count()
+}
+
+/// Returns the position behind the string that starts at `at`.
+#[inline]
+pub(crate) fn skip_string(bytes: &[u8], at: usize) -> usize {
+    string_end(bytes, at).0
+}
+
+/// Returns the position behind the string that starts at `at`, and whether it holds an escape.
+#[inline]
+fn string_end(bytes: &[u8], at: usize) -> (usize, bool) {
+    let (mut at, mut escaped) = (at + 1, false);
+    loop {
+        at = string_stop(bytes, at);
+        match bytes.get(at) {
+            None => return (bytes.len(), escaped),
+            Some(b'"') => return (at + 1, escaped),
+            Some(b'\\') => {
+                escaped = true;
+                at += 2;
+            }
+            Some(_) => at += 1,
+        }
+    }
 }
 
 fn skip_value(bytes: &[u8], mut at: usize) -> usize {
@@ -291,9 +341,29 @@ fn skip_value(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// Says that no two keys can be equal, by their lengths and outer bytes; `false` says nothing.
+fn differ_at_a_glance(members: &[Member<'_>]) -> bool {
+    let mut seen = 0_u128;
+    members.iter().all(|member| {
+        let key = member.key.as_bytes();
+        let (first, last) = (key.first().unwrap_or(&0), key.last().unwrap_or(&0));
+        let glance = (key.len() as u8)
+            .wrapping_mul(37)
+            .wrapping_add(first.wrapping_mul(5))
+            .wrapping_add(*last);
+        let bit = 1 << (glance % 128);
+        let new = seen & bit == 0;
+        seen |= bit;
+        new
+    })
+}
+
 /// Marks every member that a later one of the same key replaces: the last wins, as in JavaScript.
 pub(crate) fn mark_replaced(members: &mut [Member<'_>], order: &mut Vec<u32>) {
     if members.len() <= PAIRWISE_MEMBERS {
+        if differ_at_a_glance(members) {
+            return;
+        }
         for later in 1..members.len() {
             let (earlier, rest) = members.split_at_mut(later);
             let Some(member) = rest.first() else { return };

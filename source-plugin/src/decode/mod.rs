@@ -87,6 +87,9 @@ impl Fault {
 /// Reason of [`Decoded::Ignored`] for a frame of white space.
 pub(crate) const EMPTY_FRAME: &str = "empty frame";
 
+/// Member of a notification that holds the event.
+const EVENT_BODY: &str = "eventBody";
+
 /// Vectors that keep their memory from frame to frame.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch<'a> {
@@ -94,6 +97,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) envelope: Vec<Member<'a>>,
     /// Members of the event itself.
     pub(crate) body: Vec<Member<'a>>,
+    /// Set unless the frame is known to be one line, so that its tokens are.
+    pub(crate) may_hold_line_ends: bool,
     order: Vec<u32>,
 }
 
@@ -119,6 +124,7 @@ impl Scratch<'_> {
         Scratch {
             envelope: emptied(self.envelope),
             body: emptied(self.body),
+            may_hold_line_ends: true,
             order,
         }
     }
@@ -144,6 +150,36 @@ pub(crate) fn decode<'a>(
     if text.trim_ascii().is_empty() {
         return Ok(Decoded::Ignored(EMPTY_FRAME));
     }
+    let (envelope, body) = (&mut scratch.envelope, &mut scratch.body);
+    let scanned = match transport {
+        Transport::Events => json::scan(text, body, None),
+        Transport::Notifications => json::scan(text, envelope, Some((EVENT_BODY, body))),
+    };
+    match scanned {
+        Some(scanned) => scratch.may_hold_line_ends = scanned.has_line_ends,
+        None => read_exactly(transport, text, scratch)?,
+    }
+    match transport {
+        Transport::Events => {
+            json::mark_replaced(&mut scratch.body, &mut scratch.order);
+            Ok(match ControlFrame::from_events(&scratch.body) {
+                Some(control) => Decoded::Control(control),
+                None => Decoded::Event(None),
+            })
+        }
+        Transport::Notifications => {
+            json::mark_replaced(&mut scratch.envelope, &mut scratch.order);
+            decode_notification(scratch)
+        }
+    }
+}
+
+/// Reads what the quick pass was not sure of: accepts it after all, or tells what is wrong.
+#[cold]
+fn read_exactly<'a>(transport: Transport, text: &'a str, scratch: &mut Scratch<'a>) -> Result<(), Fault> {
+    scratch.envelope.clear();
+    scratch.body.clear();
+    scratch.may_hold_line_ends = true;
     guard::check_depth(text).map_err(Fault::decode)?;
     let members = match transport {
         Transport::Events => &mut scratch.body,
@@ -151,14 +187,12 @@ pub(crate) fn decode<'a>(
     };
     json::read_members(text, members).map_err(|error| not_an_object(text, &error))?;
     guard::check_values(text).map_err(Fault::decode)?;
-    json::mark_replaced(members, &mut scratch.order);
-    match transport {
-        Transport::Events => Ok(match ControlFrame::from_events(members) {
-            Some(control) => Decoded::Control(control),
-            None => Decoded::Event(None),
-        }),
-        Transport::Notifications => decode_notification(scratch),
+    if let Some(event_body) = members.iter().rfind(|member| member.key == EVENT_BODY)
+        && transport == Transport::Notifications
+    {
+        json::split_members(event_body.token, &mut scratch.body);
     }
+    Ok(())
 }
 
 fn not_an_object(text: &str, error: &serde_json::Error) -> Fault {
@@ -173,7 +207,7 @@ fn not_an_object(text: &str, error: &serde_json::Error) -> Fault {
 }
 
 fn decode_notification<'a>(scratch: &mut Scratch<'a>) -> Result<Decoded<'a>, Fault> {
-    let event_body = json::find(&scratch.envelope, "eventBody");
+    let event_body = json::find(&scratch.envelope, EVENT_BODY);
     let topic = json::find(&scratch.envelope, "topicName").and_then(|found| Text::read_non_empty(found.1));
     let control = match &topic {
         Some(topic) => ControlFrame::from_topic(&topic.text, event_body.map_or("", |found| found.1)),
@@ -189,7 +223,6 @@ fn decode_notification<'a>(scratch: &mut Scratch<'a>) -> Result<Decoded<'a>, Fau
         && json::is_object(token)
     {
         scratch.envelope[at].skip = true;
-        json::split_members(token, &mut scratch.body);
         json::mark_replaced(&mut scratch.body, &mut scratch.order);
     }
     Ok(Decoded::Event(topic))

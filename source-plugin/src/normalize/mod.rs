@@ -190,7 +190,9 @@ pub(crate) fn write_event(
     out.extend_from_slice(b",\"extra\":");
     json::write_members(out, &scratch.body);
     out.extend_from_slice(b"}}");
-    json::join_lines(out, start);
+    if scratch.may_hold_line_ends {
+        json::join_lines(out, start);
+    }
 }
 
 fn write_defaulted(out: &mut Vec<u8>, defaulted: Defaulted) {
