@@ -238,6 +238,13 @@ impl Chunk {
 #[error("a chunk holds at most 4 GiB")]
 pub struct ChunkFull;
 
+/// Most room a builder reserves ahead for each of its three vectors, in bytes: one monstrous chunk must not cost for
+/// ever.
+///
+/// # Source
+/// A micro-batch of 256 frames of the largest captured size, 2 KiB, is half of it.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Builds a [`Chunk`], record by record.
 #[derive(Debug, Default)]
 pub struct ChunkBuilder {
@@ -345,10 +352,18 @@ impl ChunkBuilder {
         self.chunk.size_bytes()
     }
 
-    /// Takes what was built and leaves an empty builder of the same capacity.
+    /// Takes what was built and leaves an empty builder with room for as much again and an eighth more, so that
+    /// chunks of about one size are built without growing; what exceeds [`KEPT_BYTES`] is not kept.
     #[must_use]
     pub fn seal(&mut self) -> Chunk {
-        std::mem::take(&mut self.chunk)
+        let built = &self.chunk;
+        let with_slack = |needed: usize, size_of_one: usize| (needed + needed / 8).min(KEPT_BYTES / size_of_one);
+        let next = Chunk {
+            bytes: Vec::with_capacity(with_slack(built.bytes.len(), 1)),
+            entries: Vec::with_capacity(with_slack(built.entries.len(), size_of::<Entry>())),
+            attributes: Vec::with_capacity(with_slack(built.attributes.len(), size_of::<(Span, Span)>())),
+        };
+        std::mem::replace(&mut self.chunk, next)
     }
 }
 

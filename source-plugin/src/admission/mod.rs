@@ -386,11 +386,7 @@ impl Admission {
 
     /// Takes the records admitted since the last call, or `None` if there are none.
     pub fn take_chunk(&mut self) -> Option<Chunk> {
-        if self.chunk.is_empty() {
-            return None;
-        }
-        let next = ChunkBuilder::with_capacity(self.chunk.size_bytes());
-        Some(std::mem::replace(&mut self.chunk, next).seal())
+        (!self.chunk.is_empty()).then(|| self.chunk.seal())
     }
 
     /// Returns the counters.
