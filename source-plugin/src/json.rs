@@ -265,10 +265,9 @@ fn string_stop(bytes: &[u8], mut at: usize) -> usize {
         let word = u64::from_le_bytes(*block);
         let quote = word ^ (ONES * 0x22);
         let backslash = word ^ (ONES * 0x5c);
-        let hits = (quote.wrapping_sub(ONES) & !quote
-            | backslash.wrapping_sub(ONES) & !backslash
-            | word.wrapping_sub(ONES * 0x20) & !word)
-            & HIGH;
+        // The three bytes looked for are ASCII, so that one mask clears the bytes that are not.
+        let below = quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
+        let hits = below & !word & HIGH;
         if hits != 0 {
             return at + hits.trailing_zeros() as usize / 8;
         }

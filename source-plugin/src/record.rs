@@ -357,7 +357,8 @@ impl ChunkBuilder {
     #[must_use]
     pub fn seal(&mut self) -> Chunk {
         let built = &self.chunk;
-        let with_slack = |needed: usize, size_of_one: usize| (needed + needed / 8).min(KEPT_BYTES / size_of_one);
+        let with_slack =
+            |needed: usize, size_of_one: usize| (needed + needed / 8).min(KEPT_BYTES / size_of_one);
         let next = Chunk {
             bytes: Vec::with_capacity(with_slack(built.bytes.len(), 1)),
             entries: Vec::with_capacity(with_slack(built.entries.len(), size_of::<Entry>())),

@@ -42,6 +42,37 @@ pub fn parse(token: &str) -> Option<i64> {
     (0..=MAX_US).contains(&us).then_some(us)
 }
 
+/// Reads a string token exactly as [`rfc3339_ms`] writes it; returns the time and the text, without its quotes.
+///
+/// # Units
+/// As [`parse`].
+pub(crate) fn parse_written(token: &str) -> Option<(i64, [u8; 24])> {
+    let quoted: &[u8; 26] = token.as_bytes().try_into().ok()?;
+    let [b'"', text @ .., b'"'] = quoted else {
+        return None;
+    };
+    let text: &[u8; 24] = text;
+    // Branch-free: digits give 0..=9 here, everything else more, and the sum of ORs tells.
+    let digit = |at: usize| text[at].wrapping_sub(b'0');
+    let marks = [text[4], text[7], text[10], text[13], text[16], text[19], text[23]];
+    let places = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22];
+    if marks != *b"--T::.Z" || places.iter().any(|at| digit(*at) > 9) {
+        return None;
+    }
+    let two = |at: usize| i64::from(digit(at)) * 10 + i64::from(digit(at + 1));
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let ms = two(20) * 10 + i64::from(digit(22));
+    let valid = year >= 1970
+        && (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && hour <= 23
+        && minute <= 59
+        && second <= 59;
+    let in_day_us = ((hour * 60 + minute) * 60 + second) * SECOND_US + ms * 1000;
+    valid.then(|| (days_from_civil(year, month, day) * DAY_US + in_day_us, *text))
+}
+
 fn has_exponent(text: &str) -> bool {
     text.bytes().any(|byte| matches!(byte, b'e' | b'E'))
 }
@@ -213,6 +244,36 @@ pub fn rfc3339_ms(us: i64) -> [u8; 24] {
     text
 }
 
+/// The text of the millisecond asked for last: frames that arrive together share it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastWritten {
+    ms: i64,
+    text: [u8; 24],
+}
+
+impl Default for LastWritten {
+    fn default() -> Self {
+        Self {
+            ms: 0,
+            text: rfc3339_ms(0),
+        }
+    }
+}
+
+impl LastWritten {
+    /// As [`rfc3339_ms`].
+    pub(crate) fn rfc3339_ms(&mut self, us: i64) -> [u8; 24] {
+        let ms = us.div_euclid(1000);
+        if ms != self.ms {
+            *self = Self {
+                ms,
+                text: rfc3339_ms(us),
+            };
+        }
+        self.text
+    }
+}
+
 fn put(field: &mut [u8], mut value: i64) {
     for byte in field.iter_mut().rev() {
         *byte = b'0' + u8::try_from(value % 10).unwrap_or(0);
@@ -222,7 +283,7 @@ fn put(field: &mut [u8], mut value: i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_US, parse, write_rfc3339_ms};
+    use super::{LastWritten, MAX_US, parse, parse_written, rfc3339_ms, write_rfc3339_ms};
     use proptest::prelude::*;
 
     fn read(token: &str) -> Option<String> {
@@ -317,6 +378,32 @@ mod tests {
             out.push(b'"');
             let token = String::from_utf8(out).unwrap();
             prop_assert_eq!(parse(&token), Some(us / 1000 * 1000));
+        }
+
+        #[test]
+        fn exactly_what_is_written_is_read_as_written(
+            us in 0..=MAX_US,
+            at in 0..26_usize,
+            byte in prop::sample::select(b"\"0123456789-:.,TtZz+ /;".to_vec()),
+        ) {
+            let mut bytes = [&b"\""[..], &rfc3339_ms(us), b"\""].concat();
+            let ms_us = us / 1000 * 1000;
+            let token = String::from_utf8(bytes.clone()).unwrap();
+            prop_assert_eq!(parse_written(&token), Some((ms_us, rfc3339_ms(us))));
+            bytes[at] = byte;
+            let changed = String::from_utf8(bytes).unwrap();
+            let expected = parse(&changed)
+                .map(|us| (us, rfc3339_ms(us)))
+                .filter(|(_, text)| changed.as_bytes() == [&b"\""[..], text, b"\""].concat());
+            prop_assert_eq!(parse_written(&changed), expected, "{}", changed);
+        }
+
+        #[test]
+        fn the_text_kept_is_that_of_the_time_asked_for(times in prop::collection::vec(-3_000..3_000_i64, 1..20)) {
+            let mut last = LastWritten::default();
+            for us in times {
+                prop_assert_eq!(last.rfc3339_ms(us), rfc3339_ms(us));
+            }
         }
 
         #[test]

@@ -23,6 +23,7 @@ use crate::identity::{IdSource, Identity, KeyBuilder};
 use crate::normalize::{self, EventTime, SOURCE};
 use crate::record::{Chunk, ChunkBuilder, Head, Kind};
 use crate::text::escape_control;
+use crate::timestamp::LastWritten;
 
 /// Largest chunk that still takes a record, in bytes; a chunk's own limit is 4 GiB.
 const MAX_CHUNK_BYTES: usize = 1 << 30;
@@ -158,6 +159,7 @@ pub struct Admission {
     key: KeyBuilder,
     event_type: String,
     id: String,
+    received: LastWritten,
 }
 
 impl Admission {
@@ -181,6 +183,7 @@ impl Admission {
             key: KeyBuilder::default(),
             event_type: String::new(),
             id: String::new(),
+            received: LastWritten::default(),
         }
     }
 
@@ -276,6 +279,7 @@ impl Admission {
             Some(conversation) => escape_control(&conversation.text),
             None => Cow::Borrowed(analytics_id.as_ref()),
         };
+        let received = self.received.rfc3339_ms(received_time_us);
         let head = Head {
             kind: Kind::Event,
             flags: 0,
@@ -289,7 +293,7 @@ impl Admission {
             attributes: &[("source", SOURCE), ("analyticsid", &analytics_id)],
         };
         let push = self.push(&head, room, |out| {
-            normalize::write_event(out, &facts, head.id, received_time_us, scratch)
+            normalize::write_event(out, &facts, head.id, &received, scratch)
         });
         let unreadable = facts.time == EventTime::Unreadable;
         (self.id, self.event_type) = (id, event_type);

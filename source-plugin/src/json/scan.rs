@@ -33,271 +33,239 @@ pub(crate) fn scan<'a>(
     let mut scanner = Scanner {
         text,
         bytes: text.as_bytes(),
-        at: 0,
         has_line_ends: false,
     };
-    scanner.space();
-    scanner.object(1, members, |scanner, key, starts_object| {
+    let at = scanner.space(0);
+    let at = scanner.object(at, 1, members, |scanner, at, key| {
         let Some((_, inner)) = inner.as_mut().filter(|inner| inner.0 == key) else {
-            return Some(false);
+            return Some(at);
         };
         inner.clear();
-        if starts_object {
-            scanner.object(2, inner, |_, _, _| Some(false))?;
+        if scanner.bytes.get(at) == Some(&b'{') {
+            scanner.object(at, 2, inner, |_, at, _| Some(at))
+        } else {
+            Some(at)
         }
-        Some(starts_object)
     })?;
-    scanner.space();
-    (scanner.at == text.len()).then_some(Scanned {
+    (scanner.space(at) == text.len()).then_some(Scanned {
         has_line_ends: scanner.has_line_ends,
     })
 }
 
+/// Every method takes the position to read at and returns the one behind what it read.
 struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
-    at: usize,
     has_line_ends: bool,
 }
 
 impl<'a> Scanner<'a> {
     #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    #[inline]
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    #[inline]
-    fn space(&mut self) {
-        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
-            self.has_line_ends |= byte == b'\n' || byte == b'\r';
-            self.at += 1;
+    fn space(&mut self, at: usize) -> usize {
+        match self.bytes.get(at) {
+            Some(byte) if *byte > b' ' => at,
+            _ => self.spaces(at),
         }
     }
 
-    /// Reads an object at `depth` and collects its members; `take` may read a member's value itself and says whether
-    /// it did.
+    #[cold]
+    fn spaces(&mut self, mut at: usize) -> usize {
+        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.bytes.get(at) {
+            self.has_line_ends |= matches!(byte, b'\n' | b'\r');
+            at += 1;
+        }
+        at
+    }
+
+    /// Reads a colon and the space around it.
+    #[inline]
+    fn colon(&mut self, at: usize) -> Option<usize> {
+        let at = self.space(at);
+        (*self.bytes.get(at)? == b':').then(|| self.space(at + 1))
+    }
+
+    /// Reads an object at `depth` and collects its members; `take` may read a member's value itself, or returns the
+    /// position it was given.
     #[inline]
     fn object(
         &mut self,
+        at: usize,
         depth: usize,
         members: &mut Vec<Member<'a>>,
-        mut take: impl FnMut(&mut Self, &str, bool) -> Option<bool>,
-    ) -> Option<()> {
-        self.expect(b'{')?;
-        self.space();
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(());
+        mut take: impl FnMut(&mut Self, usize, &str) -> Option<usize>,
+    ) -> Option<usize> {
+        if *self.bytes.get(at)? != b'{' {
+            return None;
+        }
+        let mut at = self.space(at + 1);
+        if *self.bytes.get(at)? == b'}' {
+            return Some(at + 1);
         }
         loop {
-            let key_start = self.at;
-            let escaped = self.string()?;
-            let key = self.text.get(key_start..self.at)?;
+            let (end, escaped) = string(self.bytes, at)?;
             let key = if escaped {
-                Cow::Owned(serde_json::from_str(key).ok()?)
+                Cow::Owned(serde_json::from_str(self.text.get(at..end)?).ok()?)
             } else {
-                Cow::Borrowed(key.get(1..key.len() - 1)?)
+                Cow::Borrowed(self.text.get(at + 1..end - 1)?)
             };
-            self.colon()?;
-            let start = self.at;
-            let starts_object = self.peek()? == b'{';
-            if !take(self, &key, starts_object)? {
-                self.value(depth)?;
+            let start = self.colon(end)?;
+            let mut end = take(self, start, &key)?;
+            if end == start {
+                end = self.value(start, depth)?;
             }
-            let token = self.text.get(start..self.at)?;
             members.push(Member {
                 key,
-                token,
+                token: self.text.get(start..end)?,
                 skip: false,
             });
-            self.space();
-            match self.peek()? {
-                b',' => {
-                    self.at += 1;
-                    self.space();
-                }
-                b'}' => {
-                    self.at += 1;
-                    return Some(());
-                }
+            at = self.space(end);
+            match *self.bytes.get(at)? {
+                b',' => at = self.space(at + 1),
+                b'}' => return Some(at + 1),
                 _ => return None,
             }
         }
     }
 
-    #[inline]
-    fn colon(&mut self) -> Option<()> {
-        self.space();
-        self.expect(b':')?;
-        self.space();
-        Some(())
-    }
-
     /// Reads one value that `outer` levels enclose, without recursion.
-    fn value(&mut self, outer: usize) -> Option<()> {
+    fn value(&mut self, mut at: usize, outer: usize) -> Option<usize> {
+        let bytes = self.bytes;
         // One bit for each open level of the value, the innermost lowest: 1 is an object. 128 exceed `MAX_DEPTH`.
         let mut kinds = 0_u128;
         let mut depth = outer;
+        let mut key_due = false;
         loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string()?;
-                }
+            if key_due {
+                at = self.colon(string(bytes, at)?.0)?;
+            }
+            match *bytes.get(at)? {
+                b'"' => at = string(bytes, at)?.0,
                 opening @ (b'{' | b'[') => {
                     if depth >= MAX_DEPTH {
                         return None;
                     }
-                    self.at += 1;
-                    self.space();
+                    at = self.space(at + 1);
                     // The closing bracket is two behind the opening one in ASCII, `{|}` and `[\]`.
-                    if self.peek()? == opening + 2 {
-                        self.at += 1;
+                    if *bytes.get(at)? == opening + 2 {
+                        at += 1;
                     } else {
                         depth += 1;
-                        kinds = kinds << 1 | u128::from(opening == b'{');
-                        if opening == b'{' {
-                            self.string()?;
-                            self.colon()?;
-                        }
+                        key_due = opening == b'{';
+                        kinds = kinds << 1 | u128::from(key_due);
                         continue;
                     }
                 }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                b'n' => self.literal(b"null")?,
+                b'-' | b'0'..=b'9' => at = number(bytes, at)?,
+                b't' => at = literal(bytes, at, b"true")?,
+                b'f' => at = literal(bytes, at, b"false")?,
+                b'n' => at = literal(bytes, at, b"null")?,
                 _ => return None,
             }
             loop {
                 if depth == outer {
-                    return Some(());
+                    return Some(at);
                 }
-                self.space();
+                at = self.space(at);
                 let in_object = kinds & 1 == 1;
-                match self.peek()? {
+                match *bytes.get(at)? {
                     b',' => {
-                        self.at += 1;
-                        self.space();
-                        if in_object {
-                            self.string()?;
-                            self.colon()?;
-                        }
+                        at = self.space(at + 1);
+                        key_due = in_object;
                         break;
                     }
                     b'}' if in_object => {}
                     b']' if !in_object => {}
                     _ => return None,
                 }
-                self.at += 1;
+                at += 1;
                 depth -= 1;
                 kinds >>= 1;
             }
         }
     }
+}
 
-    /// Reads a string; says whether it holds escapes.
-    #[inline]
-    fn string(&mut self) -> Option<bool> {
-        self.expect(b'"')?;
-        self.at = string_stop(self.bytes, self.at);
-        if self.peek()? == b'"' {
-            self.at += 1;
-            return Some(false);
-        }
-        self.escaped_string()?;
-        Some(true)
+/// Reads a string; says whether it holds escapes.
+#[inline]
+fn string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    if *bytes.get(at)? != b'"' {
+        return None;
     }
+    let at = string_stop(bytes, at + 1);
+    if *bytes.get(at)? == b'"' {
+        return Some((at + 1, false));
+    }
+    Some((escaped_string(bytes, at)?, true))
+}
 
-    /// Reads the rest of a string from its first byte that is not plain.
-    #[cold]
-    fn escaped_string(&mut self) -> Option<()> {
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'\\' => self.escape()?,
-                // What is left is a control character.
-                _ => return None,
-            }
-            self.at = string_stop(self.bytes, self.at);
+/// Reads the rest of a string from its first byte that is not plain.
+#[cold]
+fn escaped_string(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at = string_stop(bytes, escape(bytes, at)?),
+            // What is left is a control character.
+            _ => return None,
         }
     }
+}
 
-    fn escape(&mut self) -> Option<()> {
-        match self.bytes.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
-                self.at += 2;
-                Some(())
-            }
-            b'u' => match self.code_unit()? {
-                0xd800..=0xdbff => matches!(self.code_unit()?, 0xdc00..=0xdfff).then_some(()),
-                0xdc00..=0xdfff => None,
-                _ => Some(()),
-            },
-            _ => None,
-        }
+fn escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+        b'u' => match code_unit(bytes, at)? {
+            0xd800..=0xdbff => matches!(code_unit(bytes, at + 6)?, 0xdc00..=0xdfff).then_some(at + 12),
+            0xdc00..=0xdfff => None,
+            _ => Some(at + 6),
+        },
+        _ => None,
     }
+}
 
-    /// Reads `\uXXXX`.
-    fn code_unit(&mut self) -> Option<u16> {
-        self.expect(b'\\')?;
-        self.expect(b'u')?;
-        let mut unit = 0;
-        for digit in self.bytes.get(self.at..self.at + 4)? {
-            let digit = char::from(*digit).to_digit(16)?;
-            unit = unit << 4 | u16::try_from(digit).ok()?;
-        }
-        self.at += 4;
-        Some(unit)
+/// Returns the value of a `\uXXXX`.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    digits.iter().try_fold(0, |unit: u16, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(digit).ok()?)
+    })
+}
+
+fn number(bytes: &[u8], start: usize) -> Option<usize> {
+    let is = |at: usize, wanted: [u8; 2]| bytes.get(at).is_some_and(|byte| wanted.contains(byte));
+    let whole = start + usize::from(is(start, *b"--"));
+    let mut at = whole + digits(bytes, whole);
+    if at == whole || (is(whole, *b"00") && at > whole + 1) {
+        return None;
     }
-
-    fn number(&mut self) -> Option<()> {
-        let start = self.at;
-        if self.peek()? == b'-' {
-            self.at += 1;
-        }
-        let leading_zero = self.peek()? == b'0';
-        let whole = self.digits();
-        if whole == 0 || (leading_zero && whole > 1) {
+    if is(at, *b"..") {
+        let fraction = digits(bytes, at + 1);
+        if fraction == 0 {
             return None;
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            if self.digits() == 0 {
-                return None;
-            }
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            if !(1..=MAX_EXPONENT_DIGITS).contains(&self.digits()) {
-                return None;
-            }
-        }
-        (self.at - start < MAX_NUMBER_BYTES).then_some(())
+        at += 1 + fraction;
     }
+    if is(at, *b"eE") {
+        at += 1 + usize::from(is(at + 1, *b"+-"));
+        let exponent = digits(bytes, at);
+        if !(1..=MAX_EXPONENT_DIGITS).contains(&exponent) {
+            return None;
+        }
+        at += exponent;
+    }
+    (at - start < MAX_NUMBER_BYTES).then_some(at)
+}
 
-    fn digits(&mut self) -> usize {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        self.at - start
-    }
+/// Counts the digits from `at` on.
+fn digits(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
 
-    fn literal(&mut self, word: &[u8]) -> Option<()> {
-        let found = self.bytes.get(self.at..)?.starts_with(word);
-        found.then(|| self.at += word.len())
-    }
+fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    let found = bytes.get(at..)?.starts_with(word);
+    found.then(|| at + word.len())
 }
 
 #[cfg(test)]

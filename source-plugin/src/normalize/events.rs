@@ -13,18 +13,53 @@ use crate::timestamp;
 /// Event type of a frame without a `type`, as in the tutorial.
 const DEFAULT_TYPE: &str = "interaction";
 
-/// Takes the member `name` into a field of its own if `fits` accepts its token; else notes its absence.
+/// Where the members that have a field of their own stand.
+#[derive(Default)]
+struct Places {
+    id: Option<usize>,
+    conversation_id: Option<usize>,
+    event_type: Option<usize>,
+    timestamp: Option<usize>,
+    direction: Option<usize>,
+    duration: Option<usize>,
+    participants: Option<usize>,
+    metadata: Option<usize>,
+}
+
+impl Places {
+    fn of(body: &[Member<'_>]) -> Self {
+        let mut places = Self::default();
+        for (at, member) in body.iter().enumerate().filter(|(_, member)| !member.skip) {
+            let place = match member.key.as_ref() {
+                "id" => &mut places.id,
+                "conversationId" => &mut places.conversation_id,
+                "type" => &mut places.event_type,
+                "timestamp" => &mut places.timestamp,
+                "direction" => &mut places.direction,
+                "duration" => &mut places.duration,
+                "participants" => &mut places.participants,
+                "metadata" => &mut places.metadata,
+                _ => continue,
+            };
+            *place = Some(at);
+        }
+        places
+    }
+}
+
+/// Takes the member at `place` into a field of its own if `fits` accepts its token; else notes its absence.
+#[inline]
 fn carry<'a>(
     body: &mut [Member<'a>],
-    name: &str,
+    place: Option<usize>,
     own_name: Option<&str>,
     defaulted: &mut Defaulted,
     fits: impl FnOnce(&str) -> bool,
 ) -> Option<&'a str> {
-    match json::find(body, name) {
-        Some((at, token)) if fits(token) => {
-            body[at].skip = true;
-            Some(token)
+    match place.and_then(|at| body.get_mut(at)) {
+        Some(member) if fits(member.token) => {
+            member.skip = true;
+            Some(member.token)
         }
         Some(_) => None,
         None => {
@@ -37,33 +72,37 @@ fn carry<'a>(
 }
 
 pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<Facts<'a>, Fault> {
+    let places = Places::of(body);
     let mut defaulted = Defaulted::default();
     let is_text = |token: &str| token.len() > 2 && token.starts_with('"');
     let is_string = |token: &str| token.starts_with('"');
-    let id = carry(body, "id", Some("analyticsId"), &mut defaulted, is_text).and_then(Text::read);
-    let conversation_id = carry(body, "conversationId", None, &mut defaulted, is_text).and_then(Text::read);
-    let event_type = carry(body, "type", Some("eventType"), &mut defaulted, is_text).and_then(Text::read);
+    let mut text =
+        |place, own_name| carry(body, place, own_name, &mut defaulted, is_text).and_then(Text::read);
+    let id = text(places.id, Some("analyticsId"));
+    let conversation_id = text(places.conversation_id, None);
+    let event_type = text(places.event_type, Some("eventType"));
     let Some(analytics_id) = id.as_ref().or(conversation_id.as_ref()) else {
         return Err(Fault::validate(NO_IDENTITY));
     };
     let analytics_id = analytics_id.clone();
 
-    let raw_time = json::find(body, "timestamp").filter(|found| found.1 != "null");
-    let time = match (raw_time, json::find(body, "timestamp")) {
-        (Some((at, token)), _) => {
-            let time = EventTime::read(token);
-            if let EventTime::At(us) = time {
-                let written = timestamp::rfc3339_ms(us);
-                let inner = token
-                    .as_bytes()
-                    .strip_prefix(b"\"")
-                    .and_then(|rest| rest.strip_suffix(b"\""));
-                body[at].skip = inner == Some(&written[..]);
+    let mut written_time = None;
+    let timestamp = places.timestamp.and_then(|at| body.get_mut(at));
+    let raw_time = timestamp
+        .as_ref()
+        .map(|member| member.token)
+        .filter(|token| *token != "null");
+    let time = match (timestamp, raw_time) {
+        (Some(member), Some(token)) => match timestamp::parse_written(token) {
+            Some((us, text)) => {
+                member.skip = true;
+                written_time = Some(text);
+                EventTime::At(us)
             }
-            time
-        }
-        (None, Some(_)) => EventTime::Absent,
-        (None, None) => {
+            None => EventTime::read(token),
+        },
+        (Some(_), None) => EventTime::Absent,
+        (None, _) => {
             defaulted.add("timestamp");
             EventTime::Absent
         }
@@ -75,7 +114,7 @@ pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<
             key.part(&id.text);
             Identity::Source(id.text.clone())
         }
-        (_, Some(conversation), Some(event_type), Some((_, time))) => {
+        (_, Some(conversation), Some(event_type), Some(time)) => {
             key.start("event");
             key.part(&event_type.text);
             key.part(&conversation.text);
@@ -85,24 +124,24 @@ pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<
         _ => Identity::None,
     };
 
-    let direction = carry(body, "direction", None, &mut defaulted, is_string);
+    let direction = carry(body, places.direction, None, &mut defaulted, is_string);
     let duration = carry(
         body,
-        "duration",
+        places.duration,
         Some("duration"),
         &mut defaulted,
         json::is_number,
     );
     let participants = carry(
         body,
-        "participants",
+        places.participants,
         Some("participants"),
         &mut defaulted,
         json::is_array,
     );
     let metadata = carry(
         body,
-        "metadata",
+        places.metadata,
         Some("metadata"),
         &mut defaulted,
         json::is_object,
@@ -116,6 +155,7 @@ pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<
         conversation_id,
         event_type: event_type.unwrap_or_else(|| Text::plain(DEFAULT_TYPE)),
         time,
+        written_time,
         direction: direction.map_or(Field::Null, Field::Token),
         duration: duration.map_or(Field::Number(0), Field::Token),
         participants: participants.unwrap_or("[]"),

@@ -112,6 +112,8 @@ pub(crate) struct Facts<'f> {
     pub(crate) conversation_id: Option<Text<'f>>,
     pub(crate) event_type: Text<'f>,
     pub(crate) time: EventTime,
+    /// The time as it is to be written, if that is how it stands in the frame.
+    written_time: Option<[u8; 24]>,
     direction: Field<'f>,
     duration: Field<'f>,
     participants: &'f str,
@@ -135,19 +137,19 @@ pub(crate) fn read<'f, 'a: 'f>(
     }
 }
 
-/// Writes the normalized event on one line.
+/// Writes the normalized event on one line; `received` is the time of receipt as [`timestamp::rfc3339_ms`] writes it.
 pub(crate) fn write_event(
     out: &mut Vec<u8>,
     facts: &Facts<'_>,
     event_id: &str,
-    received_time_us: i64,
+    received: &[u8; 24],
     scratch: &Scratch<'_>,
 ) {
     let start = out.len();
-    let received = timestamp::rfc3339_ms(received_time_us);
-    let (time, time_source) = match facts.time {
-        EventTime::At(us) => (timestamp::rfc3339_ms(us), &b"event"[..]),
-        EventTime::Absent | EventTime::Unreadable => (received, &b"received"[..]),
+    let (time, time_source) = match (facts.time, facts.written_time) {
+        (EventTime::At(_), Some(text)) => (text, &b"event"[..]),
+        (EventTime::At(us), None) => (timestamp::rfc3339_ms(us), &b"event"[..]),
+        (EventTime::Absent | EventTime::Unreadable, _) => (*received, &b"received"[..]),
     };
     out.extend_from_slice(b"{\"schemaVersion\":\"");
     out.extend_from_slice(SCHEMA_VERSION.as_bytes());
@@ -167,7 +169,7 @@ pub(crate) fn write_event(
     out.extend_from_slice(b"\",\"timestampSource\":\"");
     out.extend_from_slice(time_source);
     out.extend_from_slice(b"\",\"receivedAt\":\"");
-    out.extend_from_slice(&received);
+    out.extend_from_slice(received);
     out.extend_from_slice(b"\",\"source\":\"");
     out.extend_from_slice(SOURCE.as_bytes());
     out.extend_from_slice(b"\",\"origin\":{\"transport\":\"");

@@ -74,6 +74,7 @@ pub(super) fn read<'f, 'a: 'f>(
         conversation_id,
         event_type: Text::plain(event_type.as_str()),
         time,
+        written_time: None,
         direction: leg.direction.map_or(Field::Null, Field::Text),
         duration: leg.duration_ms.map_or(Field::Null, Field::Number),
         participants: participants.unwrap_or("[]"),
