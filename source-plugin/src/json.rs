@@ -71,7 +71,7 @@ impl<'a> Text<'a> {
 /// One member of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Member<'a> {
-    /// The key, escapes resolved.
+    /// The key, escapes resolved; borrowed only if it needs none to be written.
     pub(crate) key: Cow<'a, str>,
     /// The value, verbatim.
     pub(crate) token: &'a str,
@@ -185,12 +185,9 @@ pub(crate) fn for_each_member<'a>(
         let (Some(key), Some(token)) = (object.get(at..key_end), object.get(value_start..value_end)) else {
             return;
         };
-        let key = if escaped {
-            Text::read(key).map(|key| key.text)
-        } else {
-            key.get(1..key.len() - 1).map(Cow::Borrowed)
+        let Some(key) = self::key(key, escaped) else {
+            return;
         };
-        let Some(key) = key else { return };
         if visit(key, token).is_break() {
             return;
         }
@@ -245,6 +242,80 @@ pub(crate) fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
         ControlFlow::Continue(())
     });
     found
+}
+
+/// Reads nested values of validated text in one pass, each part once.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Starts at the first byte of `token`.
+    pub(crate) fn new(token: &'a str) -> Self {
+        Self { text: token, at: 0 }
+    }
+
+    /// Says whether an array is next.
+    pub(crate) fn is_at_array(&self) -> bool {
+        self.peek() == Some(b'[')
+    }
+
+    /// Steps into the object or array that `bracket` opens, if it is next.
+    pub(crate) fn enter(&mut self, bracket: u8) -> bool {
+        let enters = self.peek() == Some(bracket);
+        self.at += usize::from(enters);
+        enters
+    }
+
+    /// Steps to the next element of an array, or out of it.
+    pub(crate) fn next_element(&mut self) -> bool {
+        self.at = skip_separators(self.text.as_bytes(), self.at);
+        match self.peek() {
+            None => false,
+            Some(b']') => {
+                self.at += 1;
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Steps to the next member's value of an object, or out of it; returns the key, escapes resolved.
+    pub(crate) fn next_key(&mut self) -> Option<Cow<'a, str>> {
+        let bytes = self.text.as_bytes();
+        let start = skip_separators(bytes, self.at);
+        if bytes.get(start) != Some(&b'"') {
+            self.at = start + 1;
+            return None;
+        }
+        let (end, escaped) = string_end(bytes, start);
+        self.at = skip_separators(bytes, end);
+        key(self.text.get(start..end)?, escaped)
+    }
+
+    /// Steps over the value that is next and returns it.
+    pub(crate) fn value(&mut self) -> &'a str {
+        let start = self.at;
+        // At least one byte, so that no text, valid or not, is read for ever.
+        self.at = skip_value(self.text.as_bytes(), start).max(start + 1);
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+/// Reads the token of a key.
+#[inline]
+fn key(token: &str, escaped: bool) -> Option<Cow<'_, str>> {
+    if escaped {
+        Text::read(token).map(|key| key.text)
+    } else {
+        token.get(1..token.len() - 1).map(Cow::Borrowed)
+    }
 }
 
 fn skip_separators(bytes: &[u8], mut at: usize) -> usize {
@@ -346,9 +417,10 @@ fn differ_at_a_glance(members: &[Member<'_>]) -> bool {
     members.iter().all(|member| {
         let key = member.key.as_bytes();
         let (first, last) = (key.first().unwrap_or(&0), key.last().unwrap_or(&0));
+        // Factors for which the keys of the known bodies fall on different bits.
         let glance = (key.len() as u8)
-            .wrapping_mul(37)
-            .wrapping_add(first.wrapping_mul(5))
+            .wrapping_mul(3)
+            .wrapping_add(first.wrapping_mul(13))
             .wrapping_add(*last);
         let bit = 1 << (glance % 128);
         let new = seen & bit == 0;
@@ -432,8 +504,17 @@ pub(crate) fn write_members(out: &mut Vec<u8>, members: &[Member<'_>]) {
             out.push(b',');
         }
         first = false;
-        write_string(out, &member.key);
-        out.push(b':');
+        match &member.key {
+            Cow::Borrowed(plain) => {
+                out.push(b'"');
+                out.extend_from_slice(plain.as_bytes());
+                out.extend_from_slice(b"\":");
+            }
+            Cow::Owned(key) => {
+                write_string(out, key);
+                out.push(b':');
+            }
+        }
         out.extend_from_slice(member.token.as_bytes());
     }
     out.push(b'}');

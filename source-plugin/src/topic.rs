@@ -92,8 +92,13 @@ impl<'a> Topic<'a> {
         };
         // Six segments hold every id of every known family; the topic is split once.
         let mut segments = [""; 6];
-        for (place, segment) in segments.iter_mut().zip(text.split('.')) {
-            *place = segment;
+        let mut behind = [""; 6];
+        let mut rest = text;
+        for (segment, behind) in segments.iter_mut().zip(&mut behind) {
+            let end = dot(rest);
+            *segment = rest.get(..end.unwrap_or(rest.len())).unwrap_or("");
+            rest = end.and_then(|at| rest.get(at + 1..)).unwrap_or("");
+            *behind = rest;
         }
         let segment = |index: u8| {
             segments
@@ -102,9 +107,15 @@ impl<'a> Topic<'a> {
                 .filter(|id| !id.is_empty())
         };
         let is = |index: u8, word: &str| segment(index).is_some_and(|found| found.eq_ignore_ascii_case(word));
+        let is_word = |(index, word): (usize, &&str)| {
+            segments
+                .get(index)
+                .is_some_and(|found| found.eq_ignore_ascii_case(word))
+        };
+        // From the last word, in which they differ most.
         let known = PREFIXES
             .iter()
-            .find(|(words, _)| (0..).zip(words.iter()).all(|(index, word)| is(index, word)));
+            .find(|(words, _)| words.iter().enumerate().rev().all(is_word));
         let (id_at, of_conversation) = match known {
             Some((words, of_conversation)) => (u8::try_from(words.len()).unwrap_or(NONE), *of_conversation),
             None if is(0, "v2") && is(1, "conversations") => (
@@ -132,10 +143,7 @@ impl<'a> Topic<'a> {
             topic.entity_id = segment(5);
             last_id = 5;
         }
-        topic.kind = text
-            .splitn(usize::from(last_id) + 2, '.')
-            .nth(usize::from(last_id) + 1)
-            .unwrap_or("");
+        topic.kind = behind.get(usize::from(last_id)).copied().unwrap_or("");
         topic.family = topic.known_family(known.map_or(&[], |(words, _)| words));
         topic
     }
@@ -163,7 +171,7 @@ impl<'a> Topic<'a> {
     ///
     /// Ids are the segments at the known places, whatever looks like a UUID, and placeholders in braces.
     pub fn write_event_type(&self, out: &mut String) {
-        for (index, segment) in (0_u8..=NONE).zip(self.text.split('.')) {
+        for (index, segment) in (0_u8..=NONE).zip(split(self.text)) {
             if index > 0 {
                 out.push('.');
             }
@@ -177,6 +185,23 @@ impl<'a> Topic<'a> {
     }
 }
 
+/// Returns the place of the first dot; byte by byte, because segments are short.
+#[inline]
+fn dot(text: &str) -> Option<usize> {
+    text.bytes().position(|byte| byte == b'.')
+}
+
+/// Returns the segments between dots, as [`str::split`] does.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = dot(text);
+        rest = end.and_then(|at| text.get(at + 1..));
+        text.get(..end.unwrap_or(text.len()))
+    })
+}
+
 fn is_uuid(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     bytes.len() == 36
@@ -188,7 +213,14 @@ fn is_uuid(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, Topic};
+    use super::{Family, Topic, split};
+
+    #[test]
+    fn segments_are_those_of_the_standard_splitter() {
+        for text in ["", ".", "a", "a.b", ".a..b.", "é.ü", "v2.users.x.conversations"] {
+            assert!(split(text).eq(text.split('.')), "{text}");
+        }
+    }
 
     const UUID: &str = "6cc72a1c-f2c1-44ea-b2c7-06bcb12a2c74";
 

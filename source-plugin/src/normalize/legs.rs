@@ -16,9 +16,8 @@
 //! snapshots have.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 
-use crate::json::{self, Member, Text};
+use crate::json::{self, Cursor, Member, Text};
 use crate::timestamp;
 use crate::topic::{Family, Topic};
 
@@ -83,36 +82,43 @@ fn detail_duration_ms<'a>(kind: &str, find: impl Fn(&str) -> Option<&'a str>) ->
 
 fn snapshot(participants: &str) -> Leg<'_> {
     let mut found = Leg::default();
-    json::for_each_element(participants, |participant| {
+    let mut cursor = Cursor::new(participants);
+    if !cursor.enter(b'[') {
+        return found;
+    }
+    while cursor.next_element() {
+        if !cursor.enter(b'{') {
+            cursor.value();
+            continue;
+        }
         let (mut customer, mut own, mut communications) = (false, None, None);
         let (mut connected, mut ended) = (None, None);
-        json::for_each_member(participant, |key, token| {
+        while let Some(key) = cursor.next_key() {
             match key.as_ref() {
-                "purpose" => customer = is_customer(token),
-                "direction" => own = Some(token),
-                "connectedTime" => connected = Some(token),
-                "endTime" => ended = Some(token),
+                "purpose" => customer = is_customer(cursor.value()),
+                "direction" => own = Some(cursor.value()),
+                "connectedTime" => connected = Some(cursor.value()),
+                "endTime" => ended = Some(cursor.value()),
                 name if communications.is_none()
-                    && json::is_array(token)
+                    && cursor.is_at_array()
                     && COMMUNICATIONS.contains(&name) =>
                 {
-                    communications = communication_direction(token);
+                    communications = communication_direction(&mut cursor);
                 }
-                _ => {}
+                _ => {
+                    cursor.value();
+                }
             }
-            ControlFlow::Continue(())
-        });
+        }
         if !customer {
-            return ControlFlow::Continue(());
+            continue;
         }
         found.duration_ms = found.duration_ms.or_else(|| span_ms(connected, ended));
         found.direction = own.and_then(direction).or(communications);
         if found.direction.is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+            break;
         }
-    });
+    }
     found
 }
 
@@ -122,16 +128,24 @@ fn is_customer(purpose: &str) -> bool {
     })
 }
 
-fn communication_direction(communications: &str) -> Option<Cow<'_, str>> {
+/// Steps over an array of communications; returns the direction of the first that has one.
+fn communication_direction<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, str>> {
     let mut found = None;
-    json::for_each_element(communications, |communication| {
-        found = json::member(communication, "direction").and_then(direction);
-        if found.is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+    cursor.enter(b'[');
+    while cursor.next_element() {
+        if found.is_some() || !cursor.enter(b'{') {
+            cursor.value();
+            continue;
         }
-    });
+        let mut last = None;
+        while let Some(key) = cursor.next_key() {
+            let token = cursor.value();
+            if key == "direction" {
+                last = Some(token);
+            }
+        }
+        found = last.and_then(direction);
+    }
     found
 }
 
