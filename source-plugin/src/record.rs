@@ -383,7 +383,7 @@ fn append(bytes: &mut Vec<u8>, text: &str) -> Result<Span, ChunkFull> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ChunkBuilder, Head, Kind};
+    use super::{Chunk, ChunkBuilder, Head, KEPT_BYTES, Kind};
 
     fn head<'a>(sequence: u64, id: &'a str, attributes: &'a [(&'a str, &'a str)]) -> Head<'a> {
         Head {
@@ -431,6 +431,27 @@ mod tests {
             records[0].size_bytes() + records[1].size_bytes(),
             chunk.size_bytes()
         );
+    }
+
+    #[test]
+    fn a_sealed_builder_keeps_room_for_as_much_again_up_to_a_bound() {
+        for (body_bytes, reserved_bytes) in [(800, 900..2 * KEPT_BYTES), (4 * KEPT_BYTES, 0..KEPT_BYTES + 1)]
+        {
+            let mut builder = ChunkBuilder::default();
+            let body = vec![b' '; body_bytes];
+            builder
+                .push(&head(1, "a", &[("source", "x")]), |out| out.extend(&body))
+                .unwrap();
+            assert_eq!(builder.seal().len(), 1);
+            assert!(builder.is_empty());
+            let Chunk {
+                bytes,
+                entries,
+                attributes,
+            } = &builder.chunk;
+            assert!(reserved_bytes.contains(&bytes.capacity()), "{}", bytes.capacity());
+            assert!(entries.capacity() >= 1 && attributes.capacity() >= 1);
+        }
     }
 
     #[test]

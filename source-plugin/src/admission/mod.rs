@@ -267,14 +267,15 @@ impl Admission {
             self.event_type = event_type;
             return Ok(Outcome::Duplicate { age_ms });
         }
+        let analytics_id = escape_control(&facts.analytics_id.text);
         let mut id = std::mem::take(&mut self.id);
         id.clear();
         match &facts.identity {
+            Identity::Source(source) if *source == facts.analytics_id.text => id.push_str(&analytics_id),
             Identity::Source(source) => id.push_str(&escape_control(source)),
             Identity::Natural => write_uuid(&mut id, self.key.natural_id()),
             Identity::None => write_uuid(&mut id, self.ids.draw(received_time_us)),
         }
-        let analytics_id = escape_control(&facts.analytics_id.text);
         let subject = match &facts.conversation_id {
             Some(conversation) => escape_control(&conversation.text),
             None => Cow::Borrowed(analytics_id.as_ref()),

@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use super::{Member, string_stop};
+use super::Member;
+use super::cursor::string_stop;
 use crate::decode::MAX_DEPTH;
 
 /// Longest number accepted, in bytes; with an exponent of two digits it stays below 10²⁹⁹.
@@ -304,8 +305,7 @@ mod tests {
         ] {
             assert_eq!(scanned(text), Some(Scanned { has_line_ends: false }), "{text}");
         }
-        let lines = "{\r\n\"a\":[1,\n2]}";
-        assert_eq!(scanned(lines), Some(Scanned { has_line_ends: true }));
+        assert!(scanned("{\r\n\"a\":[1,\n2]}").is_some_and(|scanned| scanned.has_line_ends));
     }
 
     #[test]
