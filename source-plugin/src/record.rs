@@ -3,6 +3,8 @@
 //! A [`Chunk`] is what one micro-batch of frames became: contiguous bytes and an index of the records in them. The
 //! network thread builds it, the queue hands it out, the C boundary lends it; nothing in it is copied or
 //! serialized again. It refuses a record beyond 4 GiB of chunk and keeps records in the order they were pushed.
+//!
+//! Over 400 lines with its tests: builder, chunk and record are three views of one layout of bytes.
 
 use std::ops::Range;
 
