@@ -1,0 +1,313 @@
+//! `make demo`: simulator, plugin, adapter and Kafka on loopback, and a proof of what they did together.
+//!
+//! Responsible for the order of things: start, watch, stop, collect, prove. Refuses to call a run good that it could
+//! not prove. Invariant: every process that it starts ends with it, also when it is interrupted or killed.
+
+mod evidence;
+mod frames;
+mod proof;
+mod report;
+mod scenario;
+mod watch;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+use simulator::Simulator;
+use support::{Launch, Mock, Process, Stream};
+
+use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Summary, Topic, Truth};
+use frames::{Prediction, Staged};
+use report::{Progress, Status, say};
+use scenario::{AUDIT, CONTROL, DEAD_LETTER, EVENTS, RATE, RESET_S, TRAFFIC_S};
+use watch::Watch;
+
+/// Time between two looks at everything.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest time for the traffic: its length, the start, and what a busy machine adds.
+const TRAFFIC: Duration = Duration::from_secs(TRAFFIC_S + 60);
+/// Silence of the topics after which nothing more is expected, where a reset has discarded something.
+const QUIET: Duration = Duration::from_secs(5);
+/// Longest time for everything sent to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// Longest time for the adapter to drain and end; its own deadline is 25 s.
+const DRAIN: Duration = Duration::from_secs(40);
+/// Longest time for reading the topics to their end.
+const READ: Duration = Duration::from_secs(30);
+/// Lines of the adapter's log that a failure shows.
+const LOG_LINES: usize = 15;
+
+/// The exit status of a process that Ctrl-C ended, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // the second signal ends the process at once; the kernel then ends its children
+        let at_once = signal_hook::flag::register_conditional_shutdown(
+            signal,
+            i32::from(INTERRUPTED),
+            Arc::clone(&interrupted),
+        );
+        let registered = at_once.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
+        if let Err(error) = registered {
+            eprintln!("demo: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    match run(&interrupted) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(_) if interrupted.load(Ordering::Relaxed) => {
+            eprintln!("\ndemo: interrupted, everything is stopped");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the demo; says whether the proof holds.
+fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
+    let folder = tempfile::Builder::new()
+        .prefix("genesys-kafka-demo-")
+        .tempdir()
+        .context("cannot create a temporary folder")?;
+    let staged = frames::stage(folder.path())?;
+    let mock = Mock::start(&scenario::TOPICS);
+    let mut simulator = Simulator::start(scenario::options(&staged, &folder.path().join("truth.jsonl"))?)?;
+    introduce(&staged, &simulator, mock.bootstrap_servers());
+
+    let mut watch = Watch::start(mock.bootstrap_servers())?;
+    let mut adapter = start_adapter(folder.path(), &simulator, mock.bootstrap_servers())?;
+    let played = play(&simulator, &mut watch, &mut adapter, &staged, interrupted);
+    let stopped = played.and_then(|()| stop(&mut watch, &mut adapter, interrupted));
+    let log = adapter.lines(Stream::Stderr);
+    std::fs::write(folder.path().join("genesys-kafka.log"), log.join("\n"))?;
+    let holds = match stopped {
+        Ok(exit_code) => {
+            simulator.stop()?;
+            let evidence = collect(&simulator, &staged, &mut watch, &log, exit_code)?;
+            conclude(&evidence, &watch)
+        }
+        Err(error) => {
+            say_log(&log);
+            return Err(error);
+        }
+    };
+    if !holds {
+        say_log(&log);
+        say(&format!(
+            "ground truth and log are kept in {}",
+            folder.keep().display()
+        ));
+    }
+    Ok(holds)
+}
+
+fn introduce(staged: &Staged, simulator: &Simulator, bootstrap_servers: &str) {
+    let events = |prediction: &&Prediction| matches!(prediction, Prediction::Event { .. });
+    let (frames, events) = (
+        staged.predictions.len(),
+        staged.predictions.values().filter(events).count(),
+    );
+    say("genesys-kafka demo: simulator → libgenesys_source.so → genesys-kafka → Kafka, all on loopback");
+    say(&format!(
+        "  simulator {}, librdkafka's mock cluster {bootstrap_servers}",
+        simulator.address()
+    ));
+    say(&format!(
+        "  {RATE} events/s for {TRAFFIC_S} s over {} conversations, {} % of them sent twice, {} % without id, {} % malformed frames",
+        scenario::CONVERSATIONS,
+        scenario::DUPLICATES_PERCENT,
+        scenario::WITHOUT_ID_PERCENT,
+        scenario::MALFORMED_PERCENT
+    ));
+    say(&format!(
+        "  the connection is reset after {RESET_S} s, and events go on meanwhile"
+    ));
+    say(&format!(
+        "  {frames} frames replayed from {}: by `genesys-source explain --transport events` {events} become events and \
+         {} dead letters ({} left out)",
+        staged.origin,
+        frames - events,
+        staged.left_out
+    ));
+}
+
+fn start_adapter(folder: &Path, simulator: &Simulator, bootstrap_servers: &str) -> anyhow::Result<Process> {
+    let config = folder.join("genesys-kafka.toml");
+    scenario::write_config(
+        &config,
+        bootstrap_servers,
+        simulator,
+        &folder.join("last-resort.jsonl"),
+    )?;
+    let mut launch = Launch::binary("genesys-kafka")
+        .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
+        .current_dir(folder)
+        .env("NO_COLOR", "1");
+    for (name, value) in scenario::credentials() {
+        launch = launch.env(name, value);
+    }
+    Ok(launch.start())
+}
+
+/// Watches until the traffic is over and everything that was sent has arrived, as far as it will.
+fn play(
+    simulator: &Simulator,
+    watch: &mut Watch,
+    adapter: &mut Process,
+    staged: &Staged,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let start = Instant::now();
+    let mut done_at = None;
+    loop {
+        watch.look(Instant::now() + TICK);
+        let counters = simulator.counters();
+        let log = adapter.lines(Stream::Stderr);
+        progress.show(&Status {
+            sent: counters.events_sent,
+            delivered: watch.count(EVENTS),
+            audit: watch.count(AUDIT),
+            dead_letters: watch.count(DEAD_LETTER),
+            duplicates: report::metric(&log, "totalDuplicated").unwrap_or(0),
+            gaps: gaps_opened(watch),
+            queue_depth: report::metric(&log, "queueDepth").unwrap_or(0),
+        });
+        let trouble = if interrupted.load(Ordering::Relaxed) {
+            Some("interrupted")
+        } else if adapter.has_ended() {
+            Some("genesys-kafka ended by itself")
+        } else if done_at.is_none() && start.elapsed() > TRAFFIC {
+            Some("the traffic did not end in time")
+        } else {
+            None
+        };
+        if let Some(trouble) = trouble {
+            progress.end();
+            bail!("{trouble}");
+        }
+        if counters.done {
+            let since = done_at.get_or_insert_with(Instant::now).elapsed();
+            let bad = staged
+                .predictions
+                .values()
+                .filter(|prediction| **prediction == Prediction::DeadLetter)
+                .count() as u64;
+            // every file has been sent by then, each once
+            let good = staged.predictions.len() as u64 - bad;
+            let records = counters.events_sent + good + counters.malformed + bad;
+            let arrived =
+                watch.count(EVENTS) + watch.count(DEAD_LETTER) >= records && watch.count(AUDIT) > records;
+            if arrived || watch.quiet() >= QUIET || since >= ARRIVAL {
+                progress.end();
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn gaps_opened(watch: &Watch) -> u64 {
+    let opened = watch
+        .of(CONTROL)
+        .iter()
+        .filter(|record| report::text_of(record).contains("\"gap_opened\""));
+    opened.count() as u64
+}
+
+/// Asks the adapter to drain and waits for its end; returns its exit code.
+fn stop(watch: &mut Watch, adapter: &mut Process, interrupted: &AtomicBool) -> anyhow::Result<Option<i32>> {
+    say("the traffic is over: SIGTERM to genesys-kafka, which drains");
+    adapter.signal(Signal::SIGTERM);
+    let deadline = Instant::now() + DRAIN;
+    while !adapter.has_ended() {
+        if interrupted.load(Ordering::Relaxed) {
+            bail!("interrupted");
+        }
+        if Instant::now() >= deadline {
+            bail!("genesys-kafka did not end within {} s", DRAIN.as_secs());
+        }
+        watch.look(Instant::now() + Duration::from_millis(100));
+    }
+    Ok(adapter.wait(DRAIN).code())
+}
+
+fn collect(
+    simulator: &Simulator,
+    staged: &Staged,
+    watch: &mut Watch,
+    log: &[String],
+    exit_code: Option<i32>,
+) -> anyhow::Result<Evidence> {
+    let ends = watch.finish(READ)?;
+    let end = |topic: &str| ends.get(topic).copied().unwrap_or(0);
+    Ok(Evidence {
+        truth: Truth::read(&simulator.truth(), &staged.predictions)?,
+        events: Topic::read(watch.of(EVENTS), end(EVENTS), "event", Delivered::read)?,
+        audits: Topic::read(watch.of(AUDIT), end(AUDIT), "audit", Audit::read)?,
+        dead_letters: Topic::read(
+            watch.of(DEAD_LETTER),
+            end(DEAD_LETTER),
+            "dead-letter",
+            DeadLetter::read,
+        )?,
+        controls: Topic::read(watch.of(CONTROL), end(CONTROL), "control", Control::read)?,
+        summary: Summary::find(log),
+        exit_code,
+    })
+}
+
+/// Prints proof and samples; says whether everything holds.
+fn conclude(evidence: &Evidence, watch: &Watch) -> bool {
+    say("\none record of each topic, long values cut");
+    for (topic, wanted) in [
+        (EVENTS, "\"eventId\""),
+        (AUDIT, "\"processed\""),
+        (DEAD_LETTER, "malformed"),
+        (CONTROL, "gap_closed"),
+    ] {
+        let records = watch.of(topic);
+        let holds = |record: &&support::ReadRecord| report::text_of(record).contains(wanted);
+        if let Some(record) = records.iter().find(holds).or(records.first()) {
+            say(&report::sample(topic, record));
+        }
+    }
+    let comparisons = proof::prove(evidence);
+    say("proof, from the simulator's ground truth and the topics read back");
+    for comparison in &comparisons {
+        say(&report::line(comparison));
+    }
+    let broken: Vec<String> = comparisons
+        .iter()
+        .filter(|comparison| !comparison.holds())
+        .map(report::line)
+        .collect();
+    if broken.is_empty() {
+        say(&format!("the proof holds: {} comparisons", comparisons.len()));
+    } else {
+        say(&format!(
+            "the proof does NOT hold: {} of {} comparisons",
+            broken.len(),
+            comparisons.len()
+        ));
+        broken.iter().for_each(|line| say(line));
+    }
+    broken.is_empty()
+}
+
+fn say_log(log: &[String]) {
+    say("last lines of genesys-kafka:");
+    for line in &log[log.len().saturating_sub(LOG_LINES)..] {
+        say(&format!("  {line}"));
+    }
+}
