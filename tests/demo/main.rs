@@ -5,38 +5,27 @@
 
 mod evidence;
 mod frames;
+mod play;
 mod proof;
 mod report;
 mod scenario;
 mod watch;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use nix::sys::signal::Signal;
+use anyhow::Context as _;
 use simulator::Simulator;
-use support::{Launch, Mock, Process, Stream};
+use support::{Mock, Stream};
 
 use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Summary, Topic, Truth};
 use frames::{Prediction, Staged};
-use report::{Progress, Status, say};
+use report::say;
 use scenario::{AUDIT, CONTROL, DEAD_LETTER, EVENTS, RATE, RESET_S, TRAFFIC_S};
 use watch::Watch;
 
-/// Time between two looks at everything.
-const TICK: Duration = Duration::from_secs(1);
-/// Longest time for the traffic: its length, the start, and what a busy machine adds.
-const TRAFFIC: Duration = Duration::from_secs(TRAFFIC_S + 60);
-/// Silence of the topics after which nothing more is expected, where a reset has discarded something.
-const QUIET: Duration = Duration::from_secs(5);
-/// Longest time for everything sent to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
-/// Longest time for the adapter to drain and end; its own deadline is 25 s.
-const DRAIN: Duration = Duration::from_secs(40);
 /// Longest time for reading the topics to their end.
 const READ: Duration = Duration::from_secs(30);
 /// Lines of the adapter's log that a failure shows.
@@ -86,9 +75,9 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     introduce(&staged, &simulator, mock.bootstrap_servers());
 
     let mut watch = Watch::start(mock.bootstrap_servers())?;
-    let mut adapter = start_adapter(folder.path(), &simulator, mock.bootstrap_servers())?;
-    let played = play(&simulator, &mut watch, &mut adapter, &staged, interrupted);
-    let stopped = played.and_then(|()| stop(&mut watch, &mut adapter, interrupted));
+    let mut adapter = play::start(folder.path(), &simulator, mock.bootstrap_servers())?;
+    let played = play::watch_traffic(&simulator, &mut watch, &mut adapter, interrupted);
+    let stopped = played.and_then(|()| play::stop(&mut watch, &mut adapter, interrupted));
     let log = adapter.lines(Stream::Stderr);
     std::fs::write(folder.path().join("genesys-kafka.log"), log.join("\n"))?;
     let holds = match stopped {
@@ -140,106 +129,6 @@ fn introduce(staged: &Staged, simulator: &Simulator, bootstrap_servers: &str) {
         frames - events,
         staged.left_out
     ));
-}
-
-fn start_adapter(folder: &Path, simulator: &Simulator, bootstrap_servers: &str) -> anyhow::Result<Process> {
-    let config = folder.join("genesys-kafka.toml");
-    scenario::write_config(
-        &config,
-        bootstrap_servers,
-        simulator,
-        &folder.join("last-resort.jsonl"),
-    )?;
-    let mut launch = Launch::binary("genesys-kafka")
-        .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
-        .current_dir(folder)
-        .env("NO_COLOR", "1");
-    for (name, value) in scenario::credentials() {
-        launch = launch.env(name, value);
-    }
-    Ok(launch.start())
-}
-
-/// Watches until the traffic is over and everything that was sent has arrived, as far as it will.
-fn play(
-    simulator: &Simulator,
-    watch: &mut Watch,
-    adapter: &mut Process,
-    staged: &Staged,
-    interrupted: &AtomicBool,
-) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
-    let start = Instant::now();
-    let mut done_at = None;
-    loop {
-        watch.look(Instant::now() + TICK);
-        let counters = simulator.counters();
-        let log = adapter.lines(Stream::Stderr);
-        progress.show(&Status {
-            sent: counters.events_sent,
-            delivered: watch.count(EVENTS),
-            audit: watch.count(AUDIT),
-            dead_letters: watch.count(DEAD_LETTER),
-            duplicates: report::metric(&log, "totalDuplicated").unwrap_or(0),
-            gaps: gaps_opened(watch),
-            queue_depth: report::metric(&log, "queueDepth").unwrap_or(0),
-        });
-        let trouble = if interrupted.load(Ordering::Relaxed) {
-            Some("interrupted")
-        } else if adapter.has_ended() {
-            Some("genesys-kafka ended by itself")
-        } else if done_at.is_none() && start.elapsed() > TRAFFIC {
-            Some("the traffic did not end in time")
-        } else {
-            None
-        };
-        if let Some(trouble) = trouble {
-            progress.end();
-            bail!("{trouble}");
-        }
-        if counters.done {
-            let since = done_at.get_or_insert_with(Instant::now).elapsed();
-            let bad = staged
-                .predictions
-                .values()
-                .filter(|prediction| **prediction == Prediction::DeadLetter)
-                .count() as u64;
-            // every file has been sent by then, each once
-            let good = staged.predictions.len() as u64 - bad;
-            let records = counters.events_sent + good + counters.malformed + bad;
-            let arrived =
-                watch.count(EVENTS) + watch.count(DEAD_LETTER) >= records && watch.count(AUDIT) > records;
-            if arrived || watch.quiet() >= QUIET || since >= ARRIVAL {
-                progress.end();
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn gaps_opened(watch: &Watch) -> u64 {
-    let opened = watch
-        .of(CONTROL)
-        .iter()
-        .filter(|record| report::text_of(record).contains("\"gap_opened\""));
-    opened.count() as u64
-}
-
-/// Asks the adapter to drain and waits for its end; returns its exit code.
-fn stop(watch: &mut Watch, adapter: &mut Process, interrupted: &AtomicBool) -> anyhow::Result<Option<i32>> {
-    say("the traffic is over: SIGTERM to genesys-kafka, which drains");
-    adapter.signal(Signal::SIGTERM);
-    let deadline = Instant::now() + DRAIN;
-    while !adapter.has_ended() {
-        if interrupted.load(Ordering::Relaxed) {
-            bail!("interrupted");
-        }
-        if Instant::now() >= deadline {
-            bail!("genesys-kafka did not end within {} s", DRAIN.as_secs());
-        }
-        watch.look(Instant::now() + Duration::from_millis(100));
-    }
-    Ok(adapter.wait(DRAIN).code())
 }
 
 fn collect(

@@ -39,7 +39,7 @@ impl<R> Topic<R> {
         raw: &[ReadRecord],
         end: u64,
         schema: &str,
-        read: fn(&ReadRecord, Value) -> Option<R>,
+        read: fn(&ReadRecord, &Value) -> Option<R>,
     ) -> anyhow::Result<Self> {
         let path = support::workspace_root().join(format!("schemas/{schema}.schema.json"));
         let text =
@@ -56,7 +56,7 @@ impl<R> Topic<R> {
             let value: Option<Value> =
                 serde_json::from_slice(record.value.as_deref().unwrap_or_default()).ok();
             let conforms = value.as_ref().is_some_and(|value| validator.is_valid(value));
-            if let Some(read) = value.and_then(|value| read(record, value)) {
+            if let Some(read) = value.as_ref().and_then(|value| read(record, value)) {
                 topic.conforming += u64::from(conforms);
                 topic.records.push(read);
             }
@@ -80,9 +80,9 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// Reads a record of the events topic.
-    pub(crate) fn read(record: &ReadRecord, value: Value) -> Option<Self> {
+    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
         Some(Self {
-            identity: identity_of(&value),
+            identity: identity_of(value),
             event_id: value["eventId"].as_str()?.to_owned(),
             key: record.key_text(),
             place: (record.partition, record.offset),
@@ -103,7 +103,7 @@ pub(crate) struct DeadLetter {
 
 impl DeadLetter {
     /// Reads a record of the dead-letter topic.
-    pub(crate) fn read(record: &ReadRecord, value: Value) -> Option<Self> {
+    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
         Some(Self {
             id: value["deadLetterId"].as_str()?.to_owned(),
             text: value["frame"]["text"].as_str().map(str::to_owned),
@@ -149,14 +149,14 @@ pub(crate) struct Audit {
 
 impl Audit {
     /// Reads a record of the audit topic.
-    pub(crate) fn read(record: &ReadRecord, value: Value) -> Option<Self> {
+    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
         let bytes = record.value.as_deref()?;
         let mut canonical = bytes.get(..bytes.len().checked_sub(HASH_END_BYTES)?)?.to_vec();
         canonical.push(b'}');
         let digest = Sha256::digest(&canonical);
         Some(Self {
             computed_hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            ..serde_json::from_value(value).ok()?
+            ..Self::deserialize(value).ok()?
         })
     }
 }
@@ -178,7 +178,7 @@ pub(crate) struct Control {
 
 impl Control {
     /// Reads a record of the control topic.
-    pub(crate) fn read(_: &ReadRecord, value: Value) -> Option<Self> {
+    pub(crate) fn read(_: &ReadRecord, value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let time_us = |text: String| Some(text.parse::<Timestamp>().ok()?.as_microsecond());
         Some(Self {
@@ -242,10 +242,10 @@ mod tests {
         let digest = Sha256::digest(format!("{body}}}"));
         let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("{body},\"hash\":\"{hash}\"}}");
-        let audit = Audit::read(&raw(text.as_bytes()), serde_json::from_str(&text).unwrap()).unwrap();
+        let audit = Audit::read(&raw(text.as_bytes()), &serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(audit.hash, audit.computed_hash);
         let forged = text.replace("run_opened", "run_closed");
-        let audit = Audit::read(&raw(forged.as_bytes()), serde_json::from_str(&forged).unwrap()).unwrap();
+        let audit = Audit::read(&raw(forged.as_bytes()), &serde_json::from_str(&forged).unwrap()).unwrap();
         assert_ne!(audit.hash, audit.computed_hash);
     }
 }
