@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Credentials,
     /// The source or the destination gave up, or was never there (exit code 69).
     GaveUp,
-    /// This program is at fault (exit code 70, `EX_SOFTWARE` of sysexits(3)).
+    /// This program, or the plugin, is at fault (exit code 1).
     Internal,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What a consumer would see is read back and compared with what the source handed out.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
