@@ -44,7 +44,7 @@ impl Inputs {
     /// The folders where a configuration file is looked for: here, then the system's.
     #[must_use]
     pub fn default_folders() -> Vec<PathBuf> {
-        vec![PathBuf::from("."), PathBuf::from("/etc/genesys-kafka")]
+        vec![PathBuf::new(), PathBuf::from("/etc/genesys-kafka")]
     }
 }
 
@@ -76,6 +76,7 @@ fn lines(faults: &[Located]) -> String {
 #[derive(Debug)]
 pub struct Draft {
     merged: Merged,
+    readable: bool,
     faults: Vec<Located>,
 }
 
@@ -89,6 +90,9 @@ impl Draft {
         if let Some(path) = inputs.file.clone().or_else(|| file::find(&inputs.folders)) {
             faults.extend(file::read(&path, &mut merged));
         }
+        let readable = faults
+            .iter()
+            .all(|located: &Located| !located.fault.path.is_empty());
         faults.extend(environment::read(
             inputs.environment.iter().cloned(),
             &schema,
@@ -98,9 +102,13 @@ impl Draft {
             let keys: Vec<String> = setting.key.split('.').map(str::to_owned).collect();
             merged.set(&keys, setting.value.clone(), &Origin::Flag(setting.flag));
         }
-        let mut draft = Self { merged, faults };
+        let mut draft = Self {
+            merged,
+            readable,
+            faults,
+        };
         // A file that could not be read explains every missing value; guessing at them would bury that line.
-        if draft.faults.is_empty() {
+        if readable {
             let set = Value::Object(draft.merged.value.clone());
             let of_schema = config_faults::check(&schema, &set)
                 .into_iter()
@@ -132,10 +140,10 @@ impl Draft {
         &self.faults
     }
 
-    /// Says whether the layers themselves could be read, so that asking the plugin makes sense.
+    /// Says whether the file could be read, so that asking the plugin makes sense.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.faults.iter().all(|located| !located.fault.path.is_empty())
+        self.readable
     }
 
     /// The plugin that is to be loaded, if `source.library` is usable.

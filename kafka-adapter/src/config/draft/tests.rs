@@ -93,7 +93,10 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
     let file = "[delivery]\nto = \"webhook\"\nguarantee = \"exactly_once\"\ndrain_mss = 1\n\
                 [kafka.librdkafka]\n\"bootstrap.servers\" = \"a:1\"\n[source.config]\nregion = \"mars\"\n[sink]\n";
-    let variables = [("GENESYS_KAFKA__KAFKA__PARTITIONS", "many")];
+    let variables = [
+        ("GENESYS_KAFKA__KAFKA__PARTITIONS", "many"),
+        ("GENESYS_KAFKA__KAFKA__", "x"),
+    ];
     let flag = Setting {
         flag: "--bootstrap-servers",
         key: "kafka.bootstrap_servers",
@@ -111,6 +114,7 @@ fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
     assert_eq!(
         report.lines().collect::<Vec<_>>(),
         [
+            "environment variable GENESYS_KAFKA__KAFKA__: the name leads to no key; write GENESYS_KAFKA__SECTION__KEY",
             "genesys-kafka.toml:4: delivery.drain_mss: unknown key; did you mean `drain_ms`? known keys here: \
              `drain_ms`, `guarantee`, `max_in_flight_bytes`, `max_in_flight_records`, `to`",
             "genesys-kafka.toml:3: delivery.guarantee: exactly once needs a spool, which is not built yet; use \
