@@ -85,6 +85,8 @@ mod tests {
             "Broker: Message size too large",
         );
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let schema = serde_json::from_str(include_str!("../../schemas/dead-letter.schema.json")).unwrap();
+        assert!(jsonschema::is_valid(&schema, &value), "{value}");
         assert_eq!(value["frame"]["text"].as_str().unwrap().as_bytes(), body);
         assert_eq!(value["frame"]["lengthBytes"], body.len());
         assert_eq!(value["deadLetterId"], "id");

@@ -23,6 +23,8 @@ use crate::summary::Summary;
 const INTERVAL_US: i64 = 60_000_000;
 /// How long the last audit record may take after everything else is delivered, in microseconds.
 const LAST_AUDIT_US: i64 = 5_000_000;
+/// The same after a drain that ran out of time: whoever stopped the run is waiting.
+const LATE_AUDIT_US: i64 = 500_000;
 /// How long the source may take to close, in milliseconds.
 const CLOSE_MS: u32 = 5_000;
 
@@ -35,7 +37,7 @@ pub enum ErrorKind {
     Credentials,
     /// The source or the destination gave up, or was never there (exit code 69).
     GaveUp,
-    /// This program is at fault (exit code 70, `EX_SOFTWARE` of sysexits(3)).
+    /// This program, or the plugin, is at fault (exit code 1).
     Internal,
 }
 
@@ -218,13 +220,13 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let mut committed = driven.committed;
     let closed_us = clock();
     pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
-    committed = pipeline::finish(
-        &mut pipeline,
-        feed.as_ref(),
-        closed_us.saturating_add(LAST_AUDIT_US),
-        clock,
-    )
-    .or(committed);
+    let wait_us = if driven.ending == Ending::DeadlinePassed {
+        LATE_AUDIT_US
+    } else {
+        LAST_AUDIT_US
+    };
+    let deadline_us = closed_us.saturating_add(wait_us);
+    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clock).or(committed);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
