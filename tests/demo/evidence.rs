@@ -4,6 +4,7 @@
 //! keep to its published schema. Refuses to compare; `proof` does. Invariant: every record read back is counted, also
 //! one that cannot be understood.
 
+mod audits;
 mod records;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub(crate) use records::{Audit, Control, DeadLetter, Delivered, Topic};
+pub(crate) use audits::Audit;
+pub(crate) use records::{Control, DeadLetter, Delivered, Topic};
 pub(crate) use truth::{BadFrame, SentEvent, Truth};
 
 /// What the adapter said of itself at its end.

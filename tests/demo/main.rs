@@ -7,6 +7,7 @@ mod evidence;
 mod frames;
 mod play;
 mod proof;
+mod record_text;
 mod report;
 mod scenario;
 mod watch;
@@ -21,9 +22,9 @@ use simulator::Simulator;
 use support::{Mock, Stream};
 
 use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Summary, Topic, Truth};
-use frames::{Prediction, Staged};
+use frames::Staged;
 use report::say;
-use scenario::{AUDIT, CONTROL, DEAD_LETTER, EVENTS, RATE, RESET_S, TRAFFIC_S};
+use scenario::{AUDIT, CONTROL, DEAD_LETTER, EVENTS};
 use watch::Watch;
 
 /// Longest time for reading the topics to their end.
@@ -72,7 +73,9 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let staged = frames::stage(folder.path())?;
     let mock = Mock::start(&scenario::TOPICS);
     let mut simulator = Simulator::start(scenario::options(&staged, &folder.path().join("truth.jsonl"))?)?;
-    introduce(&staged, &simulator, mock.bootstrap_servers());
+    scenario::introduction(&staged, &simulator, mock.bootstrap_servers())
+        .iter()
+        .for_each(|line| say(line));
 
     let mut watch = Watch::start(mock.bootstrap_servers())?;
     let mut adapter = play::start(folder.path(), &simulator, mock.bootstrap_servers())?;
@@ -99,36 +102,6 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
         ));
     }
     Ok(holds)
-}
-
-fn introduce(staged: &Staged, simulator: &Simulator, bootstrap_servers: &str) {
-    let events = |prediction: &&Prediction| matches!(prediction, Prediction::Event { .. });
-    let (frames, events) = (
-        staged.predictions.len(),
-        staged.predictions.values().filter(events).count(),
-    );
-    say("genesys-kafka demo: simulator → libgenesys_source.so → genesys-kafka → Kafka, all on loopback");
-    say(&format!(
-        "  simulator {}, librdkafka's mock cluster {bootstrap_servers}",
-        simulator.address()
-    ));
-    say(&format!(
-        "  {RATE} events/s for {TRAFFIC_S} s over {} conversations, {} % of them sent twice, {} % without id, {} % malformed frames",
-        scenario::CONVERSATIONS,
-        scenario::DUPLICATES_PERCENT,
-        scenario::WITHOUT_ID_PERCENT,
-        scenario::MALFORMED_PERCENT
-    ));
-    say(&format!(
-        "  the connection is reset after {RESET_S} s, and events go on meanwhile"
-    ));
-    say(&format!(
-        "  {frames} frames replayed from {}: by `genesys-source explain --transport events` {events} become events and \
-         {} dead letters ({} left out)",
-        staged.origin,
-        frames - events,
-        staged.left_out
-    ));
 }
 
 fn collect(
@@ -166,9 +139,9 @@ fn conclude(evidence: &Evidence, watch: &Watch) -> bool {
         (CONTROL, "gap_closed"),
     ] {
         let records = watch.of(topic);
-        let holds = |record: &&support::ReadRecord| report::text_of(record).contains(wanted);
+        let holds = |record: &&support::ReadRecord| record_text::text_of(record).contains(wanted);
         if let Some(record) = records.iter().find(holds).or(records.first()) {
-            say(&report::sample(topic, record));
+            say(&record_text::shown(topic, record));
         }
     }
     let comparisons = proof::prove(evidence);

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use simulator::Simulator;
 use support::{Launch, Process, Stream};
 
+use crate::record_text;
 use crate::report::{self, Progress, Status, say};
 use crate::scenario::{self, AUDIT, CONTROL, DEAD_LETTER, EVENTS, TRAFFIC_S};
 use crate::watch::Watch;
@@ -110,7 +111,7 @@ fn gaps_opened(watch: &Watch) -> u64 {
     let opened = watch
         .of(CONTROL)
         .iter()
-        .filter(|record| report::text_of(record).contains("\"gap_opened\""));
+        .filter(|record| record_text::text_of(record).contains("\"gap_opened\""));
     opened.count() as u64
 }
 

@@ -1,23 +1,15 @@
-//! What a person sees: the status line, the proof, one record of each topic.
+//! What a person sees while the demo runs, and the lines of the proof.
 //!
-//! Responsible for text alone. Refuses to print a value longer than a few lines. Invariant: a broken comparison is
+//! Responsible for text alone. Refuses to scroll a terminal. Invariant: a broken comparison is
 //! printed like every other one, with both numbers.
 
-use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
-use support::ReadRecord;
 
 use crate::proof::Comparison;
 
 /// Time between two status lines where the output is no terminal.
 const SPARSE: Duration = Duration::from_secs(5);
-/// Longest string of a sample record, in characters.
-const STRING: usize = 72;
-/// Most members of an array of a sample record.
-const MEMBERS: usize = 1;
 
 /// Figures of the status line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -130,66 +122,8 @@ pub(crate) fn line(comparison: &Comparison) -> String {
         .to_owned()
 }
 
-/// The value of a record as text.
-pub(crate) fn text_of(record: &ReadRecord) -> Cow<'_, str> {
-    String::from_utf8_lossy(record.value.as_deref().unwrap_or_default())
-}
-
-/// One record of a topic, shortened.
-pub(crate) fn sample(topic: &str, record: &ReadRecord) -> String {
-    let mut text = format!(
-        "{topic}  partition {}  offset {}  key {}\n",
-        record.partition,
-        record.offset,
-        if record.key.is_some() {
-            record.key_text()
-        } else {
-            "none".to_owned()
-        }
-    );
-    for (name, value) in &record.headers {
-        let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
-        text.push_str(&format!("  {name}: {}\n", shortened_text(&value)));
-    }
-    let value = serde_json::from_str(&text_of(record)).unwrap_or(Value::Null);
-    let pretty = serde_json::to_string_pretty(&shortened(value)).unwrap_or_default();
-    for line in pretty.lines() {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
-}
-
-fn shortened(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(shortened_text(&text)),
-        Value::Array(members) => {
-            let more = members.len().saturating_sub(MEMBERS);
-            let mut kept: Vec<Value> = members.into_iter().take(MEMBERS).map(shortened).collect();
-            if more > 0 {
-                kept.push(Value::String(format!("… {more} more")));
-            }
-            Value::Array(kept)
-        }
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, member)| (name, shortened(member)))
-            .collect(),
-        other => other,
-    }
-}
-
-fn shortened_text(text: &str) -> String {
-    if text.chars().count() <= STRING {
-        return text.to_owned();
-    }
-    let head: String = text.chars().take(STRING).collect();
-    format!("{head}…")
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -217,13 +151,5 @@ mod tests {
         assert_eq!(metric(&lines, "totalDuplicated"), Some(12));
         assert_eq!(metric(&lines, "queueDepth"), Some(3));
         assert_eq!(metric(&lines, "Depth"), None);
-    }
-
-    #[test]
-    fn a_sample_is_shortened_but_keeps_its_members() {
-        let value = shortened(json!({"text": "é".repeat(100), "list": [1, 2, 3], "n": null}));
-        assert_eq!(value["text"].as_str().unwrap().chars().count(), STRING + 1);
-        assert_eq!(value["list"], json!([1, "… 2 more"]));
-        assert!(value["n"].is_null());
     }
 }

@@ -9,8 +9,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use simulator::{Credentials, Fault, Options, Replay, Simulator};
 
-use crate::frames::Staged;
+use crate::frames::{Prediction, Staged};
 
+/// Name of the shard.
+pub(crate) const SHARD: &str = "demo";
 /// Topic of the events.
 pub(crate) const EVENTS: &str = "genesys.events";
 /// Topic of the audit records.
@@ -87,7 +89,7 @@ pub(crate) fn write_config(
         "\
 [source]
 library = \"libgenesys_source.so\"   # looked for beside the executable
-name = \"demo\"
+name = \"{SHARD}\"
 
 [source.config]
 transport = \"events\"
@@ -124,6 +126,36 @@ metrics_ms = 1000
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What is about to be shown, in lines.
+pub(crate) fn introduction(staged: &Staged, simulator: &Simulator, bootstrap_servers: &str) -> Vec<String> {
+    let predictions = staged.predictions.values();
+    let events = predictions
+        .filter(|prediction| matches!(prediction, Prediction::Event { .. }))
+        .count();
+    let frames = staged.predictions.len();
+    vec![
+        "genesys-kafka demo: simulator → libgenesys_source.so → genesys-kafka → Kafka, all on loopback"
+            .to_owned(),
+        format!(
+            "  simulator {}, librdkafka's mock cluster {bootstrap_servers}",
+            simulator.address()
+        ),
+        format!(
+            "  {RATE} events/s for {TRAFFIC_S} s over {CONVERSATIONS} conversations; {DUPLICATES_PERCENT} % sent twice, \
+             {WITHOUT_ID_PERCENT} % without id, {MALFORMED_PERCENT} % malformed frames"
+        ),
+        format!("  the connection is reset after {RESET_S} s, and events go on meanwhile"),
+        format!(
+            "  {frames} frames replayed from {}, {} left out",
+            staged.origin, staged.left_out
+        ),
+        format!(
+            "    (`genesys-source explain --transport events`: events {events}, dead letters {})",
+            frames - events
+        ),
+    ]
+}
+
 /// The environment variables that the adapter's plugin reads its credentials from.
 pub(crate) fn credentials() -> [(&'static str, String); 2] {
     let credentials = Credentials::default();
@@ -150,6 +182,6 @@ mod tests {
         let options = options(&staged, Path::new("truth.jsonl")).unwrap();
         options.check().unwrap();
         assert_eq!(options.faults.len(), 2);
-        assert!(RATE <= 400 && RESET_S < TRAFFIC_S);
+        const { assert!(RATE <= 400 && RESET_S < TRAFFIC_S) };
     }
 }

@@ -38,6 +38,8 @@ impl Watch {
             .set("bootstrap.servers", bootstrap_servers)
             .set("group.id", "demo")
             .set("enable.auto.commit", "false")
+            // the status line follows within a tenth of a second
+            .set("fetch.wait.max.ms", "100")
             .create()
             .context("cannot make a consumer")?;
         let mut assignment = TopicPartitionList::new();

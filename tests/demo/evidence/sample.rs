@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::records::Outcome;
+use super::audits::Outcome;
 use super::truth::{BadFrame, SentEvent};
 use super::{Audit, Control, DeadLetter, Delivered, Evidence, Summary, Topic, Truth, ordinal_identity};
-use crate::scenario::{DEAD_LETTER, EVENTS};
+use crate::scenario::{DEAD_LETTER, EVENTS, SHARD};
 
 /// Events that were sent and arrived.
 const ARRIVED: u64 = 12;
@@ -28,7 +28,7 @@ fn topic<R>(records: Vec<R>) -> Topic<R> {
 fn truth() -> Truth {
     let event = |index: u64, sent_us: i64| SentEvent {
         identity: ordinal_identity(&format!("c{}", index % 3), index / 3 + 1),
-        id: (index % 2 == 0).then(|| format!("id-{index}")),
+        id: index.is_multiple_of(2).then(|| format!("id-{index}")),
         key: format!("c{}", index % 3),
         sent_us,
     };
@@ -95,6 +95,7 @@ pub(crate) fn evidence() -> Evidence {
         .zip(&truth.bad_frames)
         .map(|(offset, frame)| DeadLetter {
             id: format!("letter-{offset}"),
+            source: SHARD.to_owned(),
             text: Some(frame.text.clone()),
             place: (0, offset),
         })
@@ -134,6 +135,7 @@ pub(crate) fn evidence() -> Evidence {
     let gap = |kind: &str, id: &str, cause: &str, from_us: i64, to_us: Option<i64>| Control {
         kind: kind.to_owned(),
         gap_id: id.to_owned(),
+        source: SHARD.to_owned(),
         cause: cause.to_owned(),
         from_us,
         to_us,

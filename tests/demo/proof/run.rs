@@ -2,6 +2,7 @@
 
 use super::Comparison;
 use crate::evidence::{Evidence, Topic};
+use crate::scenario::SHARD;
 
 pub(super) const LAWS: [(&str, &str); 3] = [
     ("frames", "law of frames"),
@@ -10,6 +11,7 @@ pub(super) const LAWS: [(&str, &str); 3] = [
 ];
 pub(super) const READ: &str = "records read back";
 pub(super) const CONFORMING: &str = "records that keep to their schema";
+pub(super) const NAMED: &str = "dead letters and gap records that name the shard";
 pub(super) const LAST_RESORT: &str = "dead letters that went to the local file";
 pub(super) const EXIT: &str = "exit code of genesys-kafka";
 
@@ -46,6 +48,14 @@ pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
             "records held against schemas/*.schema.json",
         ),
     ];
+    let letters = evidence.dead_letters.records.iter().map(|letter| &letter.source);
+    let gaps = evidence.controls.records.iter().map(|control| &control.source);
+    comparisons.push(Comparison::new(
+        NAMED,
+        letters.chain(gaps).filter(|source| *source == SHARD).count(),
+        evidence.dead_letters.total + evidence.controls.total,
+        "dead letters and gap records",
+    ));
     for (name, what) in LAWS {
         let law = summary.and_then(|summary| summary.laws.get(name).copied());
         comparisons.push(stated(law, what));
@@ -84,6 +94,14 @@ mod tests {
     fn a_hole_in_a_topic_and_a_record_beside_its_schema_are_seen() {
         assert_eq!(broken(|evidence| evidence.dead_letters.end += 1), [READ]);
         assert_eq!(broken(|evidence| evidence.controls.conforming -= 1), [CONFORMING]);
+    }
+
+    #[test]
+    fn a_record_of_another_shard_is_seen() {
+        let letter = broken(|evidence| evidence.dead_letters.records[0].source = "main".to_owned());
+        assert_eq!(letter, [NAMED]);
+        let gap = broken(|evidence| evidence.controls.records[0].source = "main".to_owned());
+        assert_eq!(gap, [NAMED]);
     }
 
     #[test]
