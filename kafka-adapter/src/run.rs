@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::{AuditTo, Config, Destination, Source as SourceConfig};
+use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::pipeline::{self, Bounds, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
@@ -136,21 +136,6 @@ pub fn wall_clock_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// The configuration that the source is opened with: the plugin's own, and the name of the shard where the plugin has
-/// a key `name` that is not set. Otherwise every shard's control records would carry the plugin's default name.
-fn opening_config(source: &SourceConfig, description: &Value) -> String {
-    let mut config = source.config.clone();
-    let has_name = description.pointer("/config_schema/properties/name").is_some();
-    if let Value::Object(members) = &mut config
-        && has_name
-    {
-        members
-            .entry("name")
-            .or_insert_with(|| Value::from(source.name.as_str()));
-    }
-    config.to_string()
-}
-
 /// Runs as configured until the source ends or `stop` receives something, and prints the summary to standard error.
 ///
 /// # Errors
@@ -159,10 +144,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
     let kafka = uses_kafka(config).then(|| kafka_settings(config));
     let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?;
     let source = plugin
-        .open(
-            &opening_config(&config.source, plugin.describe()),
-            LogLevel::current(),
-        )
+        .open(&config.source.config.to_string(), LogLevel::current())
         .map_err(Error::Open)?;
     let settings = RunSettings {
         source_name: config.source.name.clone(),

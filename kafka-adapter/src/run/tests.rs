@@ -265,23 +265,3 @@ fn a_broken_law_is_never_a_success() {
     .unwrap_err();
     assert!(matches!(error, Error::Law { frames: 1, .. }), "{error}");
 }
-
-#[test]
-fn the_shards_name_is_handed_to_a_plugin_that_has_a_key_for_it() {
-    let source = |config: Value| SourceConfig {
-        library: "x.so".into(),
-        name: "shard-7".to_owned(),
-        config,
-    };
-    let named = serde_json::json!({"config_schema": {"properties": {"name": {"type": "string"}}}});
-    let opened = |config: Value, description: &Value| -> Value {
-        serde_json::from_str(&opening_config(&source(config), description)).unwrap()
-    };
-    assert_eq!(opened(serde_json::json!({}), &named)["name"], "shard-7");
-    assert_eq!(opened(serde_json::json!({"name": "own"}), &named)["name"], "own");
-    let nameless = serde_json::json!({"config_schema": {"properties": {}}});
-    assert_eq!(
-        opened(serde_json::json!({"a": 1}), &nameless),
-        serde_json::json!({"a": 1})
-    );
-}
