@@ -12,3 +12,17 @@ pub mod record;
 pub mod text;
 pub mod timestamp;
 pub mod topic;
+
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod endpoint;
+pub mod gap;
+pub mod network;
+pub mod oauth;
+pub mod region;
+pub mod secret;
+pub mod session;
+pub mod subscription;
+pub mod tls;
+pub mod transport;
