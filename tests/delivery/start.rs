@@ -34,7 +34,7 @@ fn a_missing_topic_is_named_together_with_the_command_that_creates_it() {
         broker.create_topic(name, 1, &[]);
     }
     let rig = Rig::new(Options::default()).with_kafka(servers, &topics);
-    let finished = rig.launch(&["run"]).run(DEADLINE);
+    let finished = rig.launch(&[]).run(DEADLINE);
     let line = complaint(&finished);
     assert_eq!(finished.status.code(), Some(EXIT_CONFIG), "{line}");
     assert!(line.contains("--create-topics"), "{line}");
@@ -66,7 +66,7 @@ fn create_topics_makes_them_with_partitions_replicas_and_retention() {
         .with_kafka(broker.bootstrap_servers(), &topics)
         .set("kafka.partitions", 3)
         .set("kafka.replication_factor", 1);
-    let mut adapter = rig.launch(&["run", "--create-topics"]).start();
+    let mut adapter = rig.launch(&["--create-topics"]).start();
     rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
     let ended = rig::stop(&mut adapter, DEADLINE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
@@ -92,7 +92,7 @@ fn create_topics_makes_them_with_partitions_replicas_and_retention() {
     })
     .with_kafka(broker.bootstrap_servers(), &topics)
     .set("kafka.partitions", 9);
-    let mut adapter = again.launch(&["run", "--create-topics"]).start();
+    let mut adapter = again.launch(&["--create-topics"]).start();
     rig::wait_until_ingested(&mut adapter, again.simulator(), DEADLINE);
     assert_eq!(rig::stop(&mut adapter, DEADLINE).code, Some(0));
     let unchanged: BTreeMap<&str, usize> = topics
@@ -112,7 +112,7 @@ fn without_a_spool_an_unreachable_broker_at_start_is_an_error_that_names_it() {
     let rig = Rig::new(Options::default())
         .with_kafka(&servers, &Topics::unique())
         .set("kafka.start_timeout_ms", 700);
-    let finished = rig.launch(&["run"]).run(Duration::from_secs(60));
+    let finished = rig.launch(&[]).run(Duration::from_secs(60));
     let line = complaint(&finished);
     assert_eq!(finished.status.code(), Some(EXIT_UNAVAILABLE), "{line}");
     assert!(

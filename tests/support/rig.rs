@@ -98,12 +98,12 @@ impl Rig {
         path
     }
 
-    /// The adapter with this configuration and the simulator's credentials, not yet started.
-    pub fn launch(&self, arguments: &[&str]) -> Launch {
+    /// `genesys-kafka run` with this configuration, further flags and the simulator's credentials, not yet started.
+    pub fn launch(&self, flags: &[&str]) -> Launch {
         let config = self.write_config();
         let launch = Launch::binary("genesys-kafka")
-            .args(["--config", &config.display().to_string()])
-            .args(arguments)
+            .args(["run", "--config", &config.display().to_string()])
+            .args(flags)
             .current_dir(self.folder.path());
         CREDENTIALS
             .iter()
@@ -112,7 +112,7 @@ impl Rig {
 
     /// Starts `genesys-kafka run`.
     pub fn start(&self) -> Process {
-        self.launch(&["run"]).start()
+        self.launch(&[]).start()
     }
 }
 
