@@ -1,8 +1,8 @@
 //! The main job from end to end: the simulator, the real plugin in the real `genesys-kafka` process, and Kafka.
 //!
 //! Each module takes one promise. What a test asserts about a topic is what a consumer reads from it, compared with
-//! the simulator's ground truth; what the adapter says of itself is checked against both. The tests of [`outage`] and
-//! [`overflow`] take turns on a broker of their own, all others share one.
+//! the simulator's ground truth; what the adapter says of itself is checked against both. The tests of [`outage`],
+//! [`overflow`] and [`refused`] take turns on a broker of their own, all others share one.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod exact;

@@ -6,8 +6,9 @@ use serde_json::json;
 use simulator::{Action, Fault, Kind, Options, Replay, Trigger};
 use support::rig::{self, Ended};
 use support::topics::{Event, gaps};
-use support::{Broker, Rig, Topics};
+use support::{Rig, Topics};
 
+use crate::outage::fragile_broker;
 use crate::{DEADLINE, proofs};
 
 /// The topic's lowered limit, in bytes: far above any batch of ordinary events that a few milliseconds gather.
@@ -37,9 +38,9 @@ struct Outcome {
 
 /// Lets one large event come amid others after the topic's limit was lowered; checks everything but the order.
 fn run(rate: u64, conversations: u32, librdkafka: &[(&str, i64)]) -> Option<Outcome> {
-    let broker = Broker::shared()?;
+    let broker = fragile_broker()?;
     let servers = broker.bootstrap_servers();
-    let topics = Topics::create(broker, 2);
+    let topics = Topics::create(&broker, 2);
     let frames = tempfile::tempdir().unwrap();
     let large = json!({
         "id": LARGE_ID, "type": "interaction", "conversationId": "0f5e1a2e-0000-4000-8000-000000000000",
@@ -64,12 +65,15 @@ fn run(rate: u64, conversations: u32, librdkafka: &[(&str, i64)]) -> Option<Outc
     let mut adapter = rig.start();
     assert!(rig.simulator().wait_until_sent(rate, DEADLINE));
     broker.alter_topic_config(&topics.events, "max.message.bytes", &LIMIT_BYTES.to_string());
-    rig.simulator()
-        .inject(Fault {
-            when: Trigger::Now,
-            action: Action::Replay,
-        })
-        .unwrap();
+    // frozen meanwhile, so that the refusal always finds further records behind the batch
+    broker.pause();
+    let fault = Fault {
+        when: Trigger::Now,
+        action: Action::Replay,
+    };
+    rig.simulator().inject(fault).unwrap();
+    assert!(rig.simulator().wait_until_sent(2 * rate, DEADLINE));
+    broker.resume();
     rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
     let ended = rig::stop(&mut adapter, DEADLINE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
@@ -141,7 +145,7 @@ fn run(rate: u64, conversations: u32, librdkafka: &[(&str, i64)]) -> Option<Outc
 
 #[test]
 fn a_record_refused_amid_a_batch_is_dead_lettered_alone_and_each_inversion_is_counted() {
-    // few conversations and long batches: each batch holds every key, and more records follow before the refusal comes
+    // few conversations: the refused batch and what follows it hold the same keys
     let Some(Outcome { ended, events }) = run(2_000, 5, &[("linger.ms", 50)]) else {
         return;
     };
