@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::record::{Attributes, Record};
 use crate::text::{push_hex, push_json_string, push_number, push_time};
 
-/// The stage at which the adapter refuses a record.
+/// The stage at which the adapter refuses a record, in the words of Kafka Connect.
 pub const STAGE: &str = "PRODUCE";
 
 /// Writes the body of a dead letter to `into`, which is cleared first.
