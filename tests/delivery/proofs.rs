@@ -35,23 +35,35 @@ pub(crate) fn happened(truth: &[TruthLine]) -> BTreeMap<Name, &TruthLine> {
     events
 }
 
-fn delivered(events: &[Event]) -> HashMap<Name, usize> {
-    let mut counts = HashMap::new();
+/// Partition and offset of each place at which an event lies.
+fn delivered(events: &[Event]) -> HashMap<Name, Vec<(i32, i64)>> {
+    let mut places: HashMap<Name, Vec<(i32, i64)>> = HashMap::new();
     for event in events {
-        *counts
-            .entry((event.conversation().to_owned(), event.ordinal()))
-            .or_insert(0) += 1;
+        let name = (event.conversation().to_owned(), event.ordinal());
+        places
+            .entry(name)
+            .or_default()
+            .push((event.record.partition, event.record.offset));
     }
-    counts
+    places
 }
 
 /// No event lies in the topic twice, and none that never happened.
 pub(crate) fn assert_none_twice_and_none_invented(truth: &[TruthLine], events: &[Event]) {
     let happened = happened(truth);
-    for (name, count) in delivered(events) {
+    let mut repeated = Vec::new();
+    for (name, places) in delivered(events) {
         assert!(happened.contains_key(&name), "{name:?} never happened");
-        assert_eq!(count, 1, "{name:?} lies in the topic {count} times");
+        if places.len() > 1 {
+            repeated.push((places, name));
+        }
     }
+    repeated.sort();
+    assert!(
+        repeated.is_empty(),
+        "{} events lie in the topic more than once: {repeated:?}",
+        repeated.len()
+    );
 }
 
 /// Within each conversation events lie in the order in which they happened.
