@@ -92,6 +92,24 @@ pub(crate) fn missing<'a>(truth: &'a [TruthLine], events: &[Event]) -> Vec<&'a T
     happened(truth).into_iter().filter_map(absent).collect()
 }
 
+/// Nothing is missing; says how many are, and where the others stand.
+pub(crate) fn assert_none_missing(truth: &[TruthLine], events: &[Event]) {
+    let missing = missing(truth, events);
+    let mut by_partition: HashMap<i32, (usize, i64)> = HashMap::new();
+    for event in events {
+        let (count, last) = by_partition.entry(event.record.partition).or_default();
+        *count += 1;
+        *last = event.record.offset.max(*last);
+    }
+    assert!(
+        missing.is_empty(),
+        "{} of {} events are missing, the first is {:?}; read by partition (count, last offset): {by_partition:?}",
+        missing.len(),
+        happened(truth).len(),
+        missing.first().map(|line| (&line.id, &line.conversation_id)),
+    );
+}
+
 /// Whatever is missing happened within one of the gaps.
 pub(crate) fn assert_missing_only_within(gaps: &[Gap], missing: &[&TruthLine]) {
     for line in missing {
