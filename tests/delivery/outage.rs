@@ -207,9 +207,6 @@ fn a_killed_broker_that_comes_back_costs_nothing_and_is_reported_once() {
         rate: 3_000,
         conversations: 500,
         duplicates_percent: 5.0,
-        // a broker that reloads its state forgets a producer whose last record is older than producer.id.expiration.ms
-        // (a day) by its own time stamp, and takes a repeated batch for a new one
-        epoch_ms: i64::try_from(simulator::wall_us() / 1000).unwrap(),
         ..Options::default()
     };
     let rig = rig(&broker, &topics, options).set("source.config.spool.stall_ms", 120_000);
