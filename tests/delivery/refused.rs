@@ -44,7 +44,7 @@ fn run(rate: u64, conversations: u32, librdkafka: &[(&str, i64)]) -> Option<Outc
     let frames = tempfile::tempdir().unwrap();
     let large = json!({
         "id": LARGE_ID, "type": "interaction", "conversationId": "0f5e1a2e-0000-4000-8000-000000000000",
-        "timestamp": "2026-01-01T00:00:05.000Z", "metadata": {"ordinal": 1, "transcript": incompressible(LARGE_BYTES)},
+        "timestamp": simulator::wall_us() / 1_000_000, "metadata": {"ordinal": 1, "transcript": incompressible(LARGE_BYTES)},
     });
     std::fs::write(frames.path().join("large.json"), large.to_string()).unwrap();
     let options = Options {

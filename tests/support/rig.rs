@@ -33,9 +33,19 @@ pub struct Rig {
 impl Rig {
     /// Starts a simulator and prepares settings that lead to it: quick reconnects, a metrics line each 100 ms.
     ///
+    /// The events happen now, whatever the options say: a broker judges records by their own time stamps. It deletes
+    /// those older than the topic's retention (half a minute after its start, then each five minutes), and when it
+    /// reloads its state after a crash it forgets a producer whose last record is older than `producer.id.expiration.ms`
+    /// (a day), and takes a batch that is repeated for a new one.
+    ///
     /// # Panics
     /// If the options are out of range or no port is free.
     pub fn new(options: Options) -> Self {
+        let now_ms = i64::try_from(simulator::wall_us() / 1000).expect("a time of this era");
+        let options = Options {
+            epoch_ms: now_ms,
+            ..options
+        };
         let simulator = Simulator::start(options).expect("a simulator");
         let rig = Self {
             settings: BTreeMap::new(),
