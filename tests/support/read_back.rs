@@ -83,9 +83,6 @@ impl ReadRecord {
     }
 }
 
-/// Time without a further record after which the end of a partition before its last offset is believed.
-const SETTLED: Duration = Duration::from_secs(1);
-
 /// Everything that a `read_committed` consumer sees in the topic, in offset order within each partition.
 ///
 /// # Panics
@@ -117,7 +114,6 @@ pub fn read_back_as(bootstrap_servers: &str, topic: &str, isolation: Isolation) 
         .expect("an assignment of existing partitions");
 
     let mut records = Vec::new();
-    let mut ended: Vec<Option<Instant>> = vec![None; ends.len()];
     while pending.contains(&true) {
         assert!(
             start.elapsed() < DEADLINE,
@@ -131,18 +127,11 @@ pub fn read_back_as(bootstrap_servers: &str, topic: &str, isolation: Isolation) 
                     records.push(ReadRecord::copy_of(&message));
                 }
                 pending[partition] &= message.offset() + 1 < high;
-                ended[partition] = None;
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                ended[index(partition)].get_or_insert_with(Instant::now);
-            }
+            // transaction markers occupy the offsets before the end: only the end of the partition tells
+            Some(Err(KafkaError::PartitionEOF(partition))) => pending[index(partition)] = false,
             // connection errors are retried by the client until the deadline
             Some(Err(_)) | None => {}
-        }
-        // Transaction markers occupy the offsets before the end, and then only the end of the partition tells. But a
-        // broker that has just come back may call an early place the end: nothing may follow for a while.
-        for (pending, ended) in pending.iter_mut().zip(&ended) {
-            *pending &= ended.is_none_or(|at| at.elapsed() < SETTLED);
         }
     }
     records.sort_by_key(|record| (record.partition, record.offset));
