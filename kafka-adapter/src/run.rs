@@ -12,17 +12,19 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::{AuditTo, Config, Destination, Envelope as ConfigEnvelope};
+use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::pipeline::{self, Bounds, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{Envelope, KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, Topics};
+use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
 use crate::summary::Summary;
 
 /// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
 const INTERVAL_US: i64 = 60_000_000;
 /// How long the last audit record may take after everything else is delivered, in microseconds.
 const LAST_AUDIT_US: i64 = 5_000_000;
+/// The same after a drain that ran out of time: whoever stopped the run is waiting.
+const LATE_AUDIT_US: i64 = 500_000;
 /// How long the source may take to close, in milliseconds.
 const CLOSE_MS: u32 = 5_000;
 
@@ -35,7 +37,7 @@ pub enum ErrorKind {
     Credentials,
     /// The source or the destination gave up, or was never there (exit code 69).
     GaveUp,
-    /// This program is at fault (exit code 70, `EX_SOFTWARE` of sysexits(3)).
+    /// This program, or the plugin, is at fault (exit code 1).
     Internal,
 }
 
@@ -218,13 +220,13 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let mut committed = driven.committed;
     let closed_us = clock();
     pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
-    committed = pipeline::finish(
-        &mut pipeline,
-        feed.as_ref(),
-        closed_us.saturating_add(LAST_AUDIT_US),
-        clock,
-    )
-    .or(committed);
+    let wait_us = if driven.ending == Ending::DeadlinePassed {
+        LATE_AUDIT_US
+    } else {
+        LAST_AUDIT_US
+    };
+    let deadline_us = closed_us.saturating_add(wait_us);
+    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clock).or(committed);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
@@ -348,17 +350,8 @@ fn kafka_settings(config: &Config) -> KafkaSettings {
     let kafka = &config.kafka;
     KafkaSettings {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
-        topics: Topics {
-            events: kafka.topics.events.clone(),
-            audit: kafka.topics.audit.clone(),
-            dead_letter: kafka.topics.dead_letter.clone(),
-            control: kafka.topics.control.clone(),
-        },
-        envelope: match kafka.envelope {
-            ConfigEnvelope::Binary => Envelope::Binary,
-            ConfigEnvelope::Structured => Envelope::Structured,
-            ConfigEnvelope::None => Envelope::None,
-        },
+        topics: kafka.topics.clone(),
+        envelope: kafka.envelope,
         default_source: config.source.name.clone(),
         message_max_bytes: kafka.message_max_bytes as usize,
         start_timeout_ms: kafka.start_timeout_ms,

@@ -1,6 +1,9 @@
 //! The Kafka sink and the pipeline against librdkafka's mock cluster: errors, outages, full queues, dead producers.
 //!
 //! What a consumer would see is read back and compared with what the source handed out.
+//! Over 400 lines: one bench and the cases that need it, since a test binary more costs a link of librdkafka more.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

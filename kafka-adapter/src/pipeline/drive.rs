@@ -58,7 +58,7 @@ impl Bounds {
 /// Called once per turn with the pipeline, the source and the time in microseconds since 1970 UTC.
 pub type EachTurn<'a, F, S> = dyn FnMut(&mut Pipeline<<F as Feed>::Batch, S>, &F, i64) + 'a;
 
-/// Asks a run to end in order: anything received, or the sender dropped after something was received.
+/// Asks a run to end in order: a message, or the end of the last sender.
 pub type Stop = Receiver<()>;
 
 /// Why a run ended.

@@ -1,4 +1,6 @@
 //! The pipeline against a fake broker that batches, refuses, dies and fills up as a script of random numbers says.
+//!
+//! Over 400 lines: one fake broker and the cases that need it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -405,43 +407,6 @@ fn one_record_per_key_is_on_its_way_where_the_sink_asks_for_it() {
         .filter(|(route, _)| *route == Route::Event)
         .collect();
     assert_eq!(sent, [(Route::Event, Some(11))]);
-}
-
-#[test]
-fn each_term_of_the_law_alone_falsifies_it() {
-    let counters = Counters {
-        pulled: 9,
-        resolved: 5,
-        ..Counters::default()
-    };
-    let measure = Measure {
-        in_flight: 4,
-        oldest_received_us: None,
-    };
-    assert_eq!(counters.law(&measure), 0);
-    assert_ne!(
-        Counters {
-            pulled: 10,
-            ..counters
-        }
-        .law(&measure),
-        0
-    );
-    assert_ne!(
-        Counters {
-            resolved: 6,
-            ..counters
-        }
-        .law(&measure),
-        0
-    );
-    assert_ne!(
-        counters.law(&Measure {
-            in_flight: 5,
-            ..measure
-        }),
-        0
-    );
 }
 
 #[test]

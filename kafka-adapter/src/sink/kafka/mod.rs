@@ -27,7 +27,7 @@ use message::MessageBuilder;
 use super::{Failure, Outcome, Parcel, Route, SendError};
 
 pub use meaning::{Meaning, meaning_of};
-pub use settings::{Envelope, KafkaSettings, OWNED_PROPERTIES, Topics};
+pub use settings::{Envelope, KafkaSettings, Topics};
 pub use topics::TopicPlan;
 
 /// Room for outcomes beyond the records in flight: audit records about the run.
@@ -258,6 +258,7 @@ impl KafkaSink {
             reason,
         })?;
         self.states.fatal.store(false, Ordering::Release);
+        self.states.lost_outcomes.store(0, Ordering::Relaxed);
         self.producer = Some(producer);
         self.arrivals = arrivals;
         Ok(())
@@ -266,6 +267,9 @@ impl KafkaSink {
     /// The fatal error that makes a replacement necessary.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
+        if self.states.lost_outcomes.load(Ordering::Relaxed) > 0 {
+            return Some("an outcome found no room in its queue".to_owned());
+        }
         if !self.states.fatal.load(Ordering::Acquire) {
             return None;
         }
@@ -295,12 +299,6 @@ impl KafkaSink {
     #[must_use]
     pub fn topic(&self, route: Route) -> &str {
         self.settings.topics.of(route)
-    }
-
-    /// Outcomes that found no room; more than 0 is a fault of this program.
-    #[must_use]
-    pub fn lost_outcomes(&self) -> u64 {
-        self.states.lost_outcomes.load(Ordering::Relaxed)
     }
 }
 
