@@ -17,6 +17,7 @@ pub mod mock;
 pub mod process;
 pub mod read_back;
 
+mod captured;
 mod frames;
 mod port;
 mod wait;

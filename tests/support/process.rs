@@ -1,12 +1,11 @@
 //! Our binaries as child processes: what they print is kept, and they end with the test.
 //!
-//! A process starts with no `GENESYS_*`, `OAUTH_*` or `RUST_LOG` of the developer's environment. Output is kept line
-//! by line up to a bound; what falls out of the bound is counted, never silently missing. Every wait has a deadline.
+//! A process starts with no `GENESYS_*`, `OAUTH_*` or `RUST_LOG` of the developer's environment. Every wait
+//! has a deadline.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +14,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::captured::{Captured, capture};
 use crate::child;
 use crate::wait::holds_within;
 
-/// Kept of each stream, in bytes: some 200,000 normalized events.
-const KEPT_BYTES: usize = 128 << 20;
-/// Longest line, in bytes; what is longer is kept as several lines. A 4 MiB frame escaped sixfold still fits.
-const LINE_BYTES: u64 = 32 << 20;
 /// Lines of standard error that a panic message repeats.
 const SHOWN_LINES: usize = 40;
 
@@ -206,12 +202,12 @@ impl Process {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         assert_eq!(
-            captured.evicted,
+            captured.evicted(),
             0,
             "{stream:?} of {} outgrew the bound",
             self.program.display()
         );
-        captured.lines.iter().cloned().collect()
+        captured.lines().cloned().collect()
     }
 
     /// Number of lines that the stream has brought so far.
@@ -286,9 +282,9 @@ impl Process {
 
     fn last_words(&self) -> String {
         let captured = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = captured.lines.len().saturating_sub(SHOWN_LINES);
+        let skipped = captured.lines().len().saturating_sub(SHOWN_LINES);
         let mut words = format!("; last of {}'s standard error:", self.program.display());
-        for line in captured.lines.iter().skip(skipped) {
+        for line in captured.lines().skip(skipped) {
             write!(words, "\n  {line}").expect("a string takes any text");
         }
         words
@@ -299,57 +295,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         child::end(&mut self.child);
     }
-}
-
-#[derive(Debug, Default)]
-struct Captured {
-    lines: VecDeque<String>,
-    bytes: usize,
-    evicted: usize,
-}
-
-impl Captured {
-    fn total(&self) -> usize {
-        self.evicted + self.lines.len()
-    }
-
-    fn push(&mut self, line: String) {
-        self.bytes += line.len();
-        self.lines.push_back(line);
-        while self.bytes > KEPT_BYTES
-            && let Some(oldest) = self.lines.pop_front()
-        {
-            self.bytes -= oldest.len();
-            self.evicted += 1;
-        }
-    }
-
-    /// Looks at the lines from number `seen` on and moves it behind them.
-    fn find(&self, seen: &mut usize, text: &str) -> Option<String> {
-        let skipped = seen.saturating_sub(self.evicted);
-        *seen = self.total();
-        self.lines
-            .iter()
-            .skip(skipped)
-            .find(|line| line.contains(text))
-            .cloned()
-    }
-}
-
-fn capture(stream: impl Read + Send + 'static) -> (Arc<Mutex<Captured>>, JoinHandle<()>) {
-    let captured = Arc::new(Mutex::new(Captured::default()));
-    let sink = Arc::clone(&captured);
-    let reader = std::thread::spawn(move || {
-        let mut stream = BufReader::new(stream);
-        let mut line = Vec::new();
-        while let Ok(1..) = stream.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line) {
-            let end = line.strip_suffix(b"\n").unwrap_or(&line);
-            let text = String::from_utf8_lossy(end).into_owned();
-            sink.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-            line.clear();
-        }
-    });
-    (captured, reader)
 }
 
 #[cfg(test)]
@@ -405,21 +350,5 @@ mod tests {
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
         drop(process);
         assert!(!entry.exists());
-    }
-
-    #[test]
-    fn output_beyond_the_bound_is_counted() {
-        let mut captured = Captured::default();
-        for number in 0..3 {
-            captured.push(format!("{number}{}", " ".repeat(KEPT_BYTES / 2)));
-        }
-        assert_eq!(
-            (captured.evicted, captured.lines.len(), captured.total()),
-            (2, 1, 3)
-        );
-        let mut seen = 0;
-        assert!(captured.find(&mut seen, "2 ").is_some());
-        assert_eq!(seen, 3);
-        assert!(captured.find(&mut seen, "2 ").is_none());
     }
 }

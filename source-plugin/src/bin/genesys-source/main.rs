@@ -1,2 +1,69 @@
-//! Entry.
-fn main() {}
+//! `genesys-source`: the subscriber core at a terminal, one subcommand per task.
+//!
+//! Responsible for the command line and the exit code. Refuses to do any work of its own: each subcommand is a module.
+//! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 1 for anything else.
+
+mod explain;
+mod frame_reader;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code for wrong usage.
+///
+/// # Source
+/// `EX_USAGE` of sysexits.h; design, section 7.
+const USAGE: u8 = 64;
+
+/// Look at what the Genesys Cloud event source makes of frames.
+#[derive(Debug, Parser)]
+#[command(name = "genesys-source", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run frames through the real decode and admission; one JSON line for each
+    Explain(explain::Arguments),
+}
+
+fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let usage = if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+            // Where the terminal is gone there is nobody left to tell.
+            return if error.print().is_ok() || error.use_stderr() {
+                usage
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+    };
+    let done = match line.command {
+        Command::Explain(arguments) => explain::run(&arguments, std::io::stdout().lock()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("genesys-source: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,180 @@
+//! `explain`: what becomes of each frame.
+//!
+//! Responsible for running frames from files through the real decode and admission and for one JSON line each. Refuses
+//! a file that cannot be read, by name. Invariant: as many lines as frames, in order, each with exactly one outcome.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use genesys_source::admission::{Admission, OnFull, Outcome, Room, Settings};
+use genesys_source::decode::{ControlFrame, Transport};
+use genesys_source::{dedup, text::escape_control};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::frame_reader::{MAX_FRAME_BYTES, read_frame};
+
+/// Name that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Protocol of the frames
+    #[arg(long, value_enum, default_value = "notifications")]
+    transport: TransportName,
+    /// Take each line for a frame, not each file
+    #[arg(long)]
+    lines: bool,
+    /// Files with frames; `-` is standard input
+    #[arg(value_name = "FILE", default_value = STANDARD_INPUT)]
+    files: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TransportName {
+    Events,
+    Notifications,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Line<'a> {
+    frame: &'a str,
+    outcome: &'static str,
+    reason: Option<&'a str>,
+    record: Option<&'a RawValue>,
+}
+
+/// Explains every frame of every file to `out`.
+///
+/// # Errors
+/// A file that cannot be read, or output that cannot be written; what was explained before stays written.
+pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(out);
+    let mut admission = Admission::new(Settings {
+        transport: match arguments.transport {
+            TransportName::Events => Transport::Events,
+            TransportName::Notifications => Transport::Notifications,
+        },
+        source_name: "explain".to_owned(),
+        dedup: dedup::Settings::default(),
+        on_full: OnFull::Stop,
+        max_queue_bytes: 0,
+        epoch: 0,
+    });
+    let mut frames = 0_u64;
+    for name in &arguments.files {
+        let shown = escape_control(name);
+        let explained = if name == STANDARD_INPUT {
+            explain(
+                &mut admission,
+                std::io::stdin().lock(),
+                &shown,
+                arguments.lines,
+                &mut frames,
+                &mut out,
+            )
+        } else {
+            let file = File::open(name).with_context(|| format!("cannot open {shown}"));
+            file.and_then(|file| {
+                explain(
+                    &mut admission,
+                    BufReader::new(file),
+                    &shown,
+                    arguments.lines,
+                    &mut frames,
+                    &mut out,
+                )
+            })
+        };
+        // A file that fails must not hide the lines before it.
+        if let Err(error) = explained {
+            out.flush().context("cannot write")?;
+            return Err(error);
+        }
+    }
+    out.flush().context("cannot write")
+}
+
+fn explain(
+    admission: &mut Admission,
+    mut reader: impl BufRead,
+    file: &str,
+    lines: bool,
+    frames: &mut u64,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let delimiter = lines.then_some(b'\n');
+    while let Some(frame) =
+        read_frame(&mut reader, delimiter, MAX_FRAME_BYTES).with_context(|| format!("cannot read {file}"))?
+    {
+        *frames += 1;
+        let number = frames.to_string();
+        let outcome = admission.admit(frame.as_frame(), now_us(), Room::UNBOUNDED);
+        let (name, reason) = described(&outcome);
+        let chunk = admission.take_chunk();
+        let body = chunk
+            .as_ref()
+            .and_then(|chunk| chunk.record(0))
+            .map(|record| record.body());
+        let record = body
+            .map(serde_json::from_slice::<&RawValue>)
+            .transpose()
+            .context("record is not JSON")?;
+        let frame = if lines { number.as_str() } else { file };
+        serde_json::to_writer(
+            &mut *out,
+            &Line {
+                frame,
+                outcome: name,
+                reason: reason.as_deref(),
+                record,
+            },
+        )
+        .map_err(std::io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .context("cannot write")?;
+        if !lines {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn described(outcome: &Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Event => ("event", None),
+        Outcome::Duplicate { age_ms } => ("duplicate", Some(format!("seen {age_ms} ms before"))),
+        Outcome::DeadLetter { stage, reason } => ("dead_letter", Some(format!("{}: {reason}", stage.name()))),
+        Outcome::Control(control) => ("control", Some(described_control(control))),
+        Outcome::Ignored { reason } => ("ignored", Some((*reason).to_owned())),
+        Outcome::Filtered => ("filtered", None),
+        // The room is unbounded, so no frame is turned away; were one, the line would say so.
+        Outcome::Dropped | Outcome::Full => ("dropped", Some("no room".to_owned())),
+    }
+}
+
+fn described_control(control: &ControlFrame) -> String {
+    let name = control.name();
+    match control {
+        ControlFrame::SubscriptionRefused { status, message, .. } => format!("{name}: {status} {message}"),
+        ControlFrame::SubscribeReply {
+            result,
+            message: Some(message),
+            ..
+        } => {
+            format!("{name}: {result} {message}")
+        }
+        ControlFrame::SubscribeReply { result, .. } => format!("{name}: {result}"),
+        ControlFrame::System { topic } => format!("{name}: {topic}"),
+        _ => name.to_owned(),
+    }
+}
+
+fn now_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+}
