@@ -3,11 +3,13 @@
 //! Responsible for subscribing and for reading frames on one thread. It refuses everything that a product needs
 //! (reconnects, limits, keep-alive): it is the bound to measure against.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -167,32 +169,35 @@ fn login(address: SocketAddr) -> anyhow::Result<String> {
         access_token: String,
     }
     let credentials = Options::default().credentials;
-    let body = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={}",
-        credentials.client_id, credentials.client_secret
-    );
+    let basic = STANDARD.encode(format!("{}:{}", credentials.client_id, credentials.client_secret));
+    let body = "grant_type=client_credentials";
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(
         stream,
-        "POST /oauth/token HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-         content-length: {}\r\n\r\n{body}",
+        "POST /oauth/token HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {basic}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 1024];
+    let mut answer = BufReader::new(stream);
+    let mut length = 0;
     loop {
-        let text = String::from_utf8_lossy(&answer);
-        if let Some((_, body)) = text.split_once("\r\n\r\n")
-            && let Ok(parsed) = serde_json::from_str::<Answer>(body)
-        {
-            return Ok(parsed.access_token);
+        let mut line = String::new();
+        if answer.read_line(&mut line)? == 0 {
+            bail!("the simulator refuses the login");
         }
-        match stream.read(&mut piece)? {
-            0 => bail!("the simulator refuses the login"),
-            count => answer.extend_from_slice(&piece[..count]),
+        match line.trim_end().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse()?
+            }
+            None if line.trim_end().is_empty() => break,
+            _ => {}
         }
     }
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body)?;
+    let answer: Answer = serde_json::from_slice(&body).context("the simulator refuses the login")?;
+    Ok(answer.access_token)
 }
 
 #[cfg(test)]
