@@ -82,6 +82,23 @@ pub(crate) fn keys_at(root: &Value, steps: &[Step]) -> Vec<String> {
     keys.into_iter().cloned().collect()
 }
 
+/// The names of the JSON types that the schema allows at a path of keys, sorted; empty where it says nothing.
+#[must_use]
+pub fn types_at(schema: &Value, keys: &[String]) -> Vec<String> {
+    let steps: Vec<Step> = keys.iter().map(|key| Step::Key(key.clone())).collect();
+    let mut types = BTreeSet::new();
+    for found in schemas_at(schema, &steps) {
+        match found.get("type") {
+            Some(Value::String(name)) => drop(types.insert(name.clone())),
+            Some(Value::Array(names)) => {
+                types.extend(names.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    types.into_iter().collect()
+}
+
 /// Finds the known word nearest to `word`, if one is near enough to be what was meant.
 ///
 /// Case, `-` and `_` do not count; beyond that one edit in three characters is allowed, at least one. The first of
@@ -113,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{keys_at, nearest};
+    use super::{keys_at, nearest, types_at};
     use crate::path::Step;
 
     #[test]
@@ -127,6 +144,16 @@ mod tests {
         assert_eq!(nearest("topic", known).as_deref(), Some("topics"));
         assert_eq!(nearest("password", known), None);
         assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn types_are_found_through_references_and_options() {
+        let schema = json!({"properties": {"a": {"$ref": "#/$defs/a"}, "b": {"type": ["integer", "null"]}, "c": true},
+            "$defs": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}});
+        let types = |key: &str| types_at(&schema, &[key.to_owned()]);
+        assert_eq!(types("a"), ["null", "string"]);
+        assert_eq!(types("b"), ["integer", "null"]);
+        assert!(types("c").is_empty() && types("d").is_empty());
     }
 
     #[test]

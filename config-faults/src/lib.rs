@@ -14,8 +14,8 @@ mod translate;
 use serde_json::Value;
 
 pub use fault::Fault;
-pub use known::nearest;
-pub use path::{is_secret, join};
+pub use known::{nearest, types_at};
+pub use path::{child, entry, is_secret, join};
 
 use path::Step;
 

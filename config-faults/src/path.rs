@@ -50,6 +50,18 @@ pub fn join(prefix: &str, path: &str) -> String {
     }
 }
 
+/// The path of a key of the object at `path`.
+#[must_use]
+pub fn child(path: &str, key: &str) -> String {
+    join(path, &plain_key(key))
+}
+
+/// The path of an entry of the array at `path`.
+#[must_use]
+pub fn entry(path: &str, number: usize) -> String {
+    format!("{path}[{number}]")
+}
+
 /// Says whether a path may name a secret: one of its keys contains `secret`, `password`, `token` or `key`.
 #[must_use]
 pub fn is_secret(path: &str) -> bool {
@@ -96,7 +108,7 @@ pub(crate) fn steps(location: &Location, value: &Value) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, is_secret, join, render};
+    use super::{Step, child, entry, is_secret, join, render};
 
     #[test]
     fn a_path_reads_like_the_file() {
@@ -110,6 +122,7 @@ mod tests {
         assert_eq!(join("", "b"), "b");
         assert_eq!(join("a.b", "c"), "a.b.c");
         assert_eq!(join("a", ""), "a");
+        assert_eq!(entry(&child(&child("", "events"), "x y"), 3), "events.\"x y\"[3]");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::fault::Fault;
+use crate::fault::{Action, Fault};
 
 /// The client credentials that the login accepts. They are made up, yet `Debug` masks the secret all the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Options {
     /// Keeps the raw text of each frame in the ground truth (memory and file). Default true.
     pub truth_frames: bool,
     /// Most lines of ground truth kept in memory; later ones go to the file and the counters only. Default 2,000,000
-    /// (64 bytes each).
+    /// (88 bytes each).
     pub truth_memory_lines: usize,
     /// Most bytes of frame text kept in memory. Default 256 MiB.
     pub truth_memory_bytes: usize,
@@ -144,20 +144,20 @@ impl Options {
         ];
         for (name, value) in percents {
             if !(0.0..=100.0).contains(&value) {
-                return Err(out_of_range(name, value, "must be a percentage from 0 to 100"));
+                return Err(out_of_range(name, &value, "must be a percentage from 0 to 100"));
             }
         }
         if !(1..=100_000).contains(&self.conversations) {
             return Err(out_of_range(
                 "conversations",
-                self.conversations,
+                &self.conversations,
                 "must be 1 to 100000",
             ));
         }
         if self.rate > 10_000_000 {
             return Err(out_of_range(
                 "rate",
-                self.rate,
+                &self.rate,
                 "must be at most 10000000 events/s, or 0 for no limit",
             ));
         }
@@ -165,12 +165,12 @@ impl Options {
         if !(0..=7_258_118_400_000).contains(&self.epoch_ms) {
             return Err(out_of_range(
                 "epoch_ms",
-                self.epoch_ms,
+                &self.epoch_ms,
                 "must lie in the years 1970 to 2200",
             ));
         }
         if self.expires_in_s == 0 {
-            return Err(out_of_range("expires_in", 0, "must be at least 1 second"));
+            return Err(out_of_range("expires_in", &0, "must be at least 1 second"));
         }
         // a text frame header that holds two length bytes is used for every subscription answer and event
         let types_fit = self
@@ -179,13 +179,26 @@ impl Options {
             .all(|name| (1..=256).contains(&name.len()));
         if !types_fit || !(1..=16).contains(&self.event_types.len()) {
             let rule = "must be 1 to 16 names of 1 to 256 bytes";
-            return Err(out_of_range("event_types", self.event_types.len(), rule));
+            return Err(out_of_range("event_types", &self.event_types.len(), rule));
         }
-        self.faults.iter().try_for_each(Fault::check)
+        self.faults.iter().try_for_each(|fault| self.check_fault(fault))
+    }
+
+    /// Checks a fault, and that there is a folder where it asks for one.
+    pub(crate) fn check_fault(&self, fault: &Fault) -> Result<(), Error> {
+        fault.check()?;
+        if fault.action == Action::Replay && self.replay.is_none() {
+            let reason = "there is no folder to replay; give one with --replay".to_owned();
+            return Err(Error::Fault {
+                text: format!("{fault:?}"),
+                reason,
+            });
+        }
+        Ok(())
     }
 }
 
-fn out_of_range(name: &'static str, value: impl ToString, rule: &str) -> Error {
+fn out_of_range(name: &'static str, value: &impl ToString, rule: &str) -> Error {
     Error::Option {
         name,
         value: value.to_string(),
@@ -225,6 +238,15 @@ mod tests {
                 .contains("conversations is 0")
         );
         assert!(Options::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_replay_fault_needs_a_folder() {
+        let options = Options {
+            faults: vec!["now replay".parse().unwrap()],
+            ..Options::default()
+        };
+        assert!(options.check().unwrap_err().to_string().contains("--replay"));
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Simulator {
     /// # Errors
     /// [`Error::Fault`] if the action has no meaning at its trigger; not retryable.
     pub fn inject(&self, fault: Fault) -> Result<(), Error> {
-        fault.check()?;
+        self.shared.options.check_fault(&fault)?;
         self.shared.feed().inject(fault);
         self.shared.wake();
         Ok(())

@@ -359,10 +359,35 @@ pub(crate) fn write_members(out: &mut Vec<u8>, members: &[Member<'_>]) {
     out.push(b'}');
 }
 
+/// Takes the white space between tokens out of the JSON that starts at `start`, if it spans several lines.
+///
+/// Records are printed one a line, so that a pretty-printed frame must not bring line ends of its own.
+pub(crate) fn join_lines(out: &mut Vec<u8>, start: usize) {
+    let text = out.get(start..).unwrap_or_default();
+    if memchr::memchr2(b'\n', b'\r', text).is_none() {
+        return;
+    }
+    let text = text.to_vec();
+    out.truncate(start);
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let end = if *byte == b'"' {
+            skip_string(&text, at)
+        } else {
+            at + 1
+        };
+        if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            out.extend_from_slice(text.get(at..end).unwrap_or_default());
+        }
+        at = end;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
-        Member, Text, for_each_element, mark_replaced, member, read_members, split_members, write_string,
+        Member, Text, for_each_element, join_lines, mark_replaced, member, read_members, split_members,
+        write_string,
     };
     use proptest::prelude::*;
     use serde_json::Value;
@@ -385,6 +410,21 @@ mod tests {
         assert_eq!(read[1].key, "ab");
         assert_eq!(read.len(), 6);
         assert_eq!(member(text.trim(), "f"), Some("[ ]"));
+    }
+
+    #[test]
+    fn lines_are_joined_outside_strings_and_only_if_there_are_several() {
+        for (text, expected) in [
+            ("{ \"a b\" : 1 }", "{ \"a b\" : 1 }"),
+            ("{\r\n\t\"a \\\" b\" : [ 1,\n2 ]\n}", "{\"a \\\" b\":[1,2]}"),
+        ] {
+            let mut out = [b"\n before ", text.as_bytes()].concat();
+            join_lines(&mut out, 9);
+            assert_eq!(
+                std::str::from_utf8(&out),
+                Ok(format!("\n before {expected}").as_str())
+            );
+        }
     }
 
     #[test]

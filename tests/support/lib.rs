@@ -14,6 +14,7 @@ pub mod c;
 pub mod child;
 pub mod kafka;
 pub mod mock;
+pub mod plugin;
 pub mod process;
 pub mod read_back;
 

@@ -22,6 +22,7 @@ fn offer(admission: &mut Admission, frame: Frame<'_>) -> Outcome {
     for record in chunk.iter().flat_map(|chunk| chunk.records()) {
         let body: Value = serde_json::from_slice(record.body()).unwrap();
         assert!(body.is_object());
+        assert!(!record.body().contains(&b'\n'), "a record is one line");
         assert!(!record.id().is_empty());
         let mut texts = vec![record.id(), record.key(), record.subject(), record.type_()];
         texts.extend(record.attributes().map(|(_, value)| value));

@@ -104,6 +104,10 @@ impl Scratch<'_> {
     /// Empties the vectors and frees them of the frame's lifetime; their memory stays.
     pub(crate) fn recycle(self) -> Scratch<'static> {
         // Collecting an emptied vector in place keeps its allocation.
+        #[expect(
+            clippy::unnecessary_filter_map,
+            reason = "`filter` could not change the lifetime"
+        )]
         fn emptied(mut members: Vec<Member<'_>>) -> Vec<Member<'static>> {
             members.clear();
             members.shrink_to(Scratch::KEPT_MEMBERS);

@@ -135,7 +135,7 @@ pub(crate) fn read<'f, 'a: 'f>(
     }
 }
 
-/// Writes the normalized event.
+/// Writes the normalized event on one line.
 pub(crate) fn write_event(
     out: &mut Vec<u8>,
     facts: &Facts<'_>,
@@ -143,6 +143,7 @@ pub(crate) fn write_event(
     received_time_us: i64,
     scratch: &Scratch<'_>,
 ) {
+    let start = out.len();
     let received = timestamp::rfc3339_ms(received_time_us);
     let (time, time_source) = match facts.time {
         EventTime::At(us) => (timestamp::rfc3339_ms(us), &b"event"[..]),
@@ -189,6 +190,7 @@ pub(crate) fn write_event(
     out.extend_from_slice(b",\"extra\":");
     json::write_members(out, &scratch.body);
     out.extend_from_slice(b"}}");
+    json::join_lines(out, start);
 }
 
 fn write_defaulted(out: &mut Vec<u8>, defaulted: Defaulted) {

@@ -4,6 +4,8 @@
 //! over 1 MiB. The invariant: every frame of a batch is committed or abandoned before the session ends, and every
 //! session ends with one `closed` line.
 
+mod wire;
+
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use tracing::{debug, info};
 use crate::events::subscribe::{Refusal, acknowledgement};
 use crate::fault::{Action, RetryAfter};
 use crate::feed::{Batch, Next};
-use crate::frame::{self, ClientFrame, Violation};
+use crate::frame::{self, Violation};
 use crate::server::{Shared, Signal};
 use crate::truth::Kind;
 
@@ -25,8 +27,6 @@ use crate::truth::Kind;
 const SUBSCRIBE_MS: u64 = 30_000;
 /// Time for a client to end its side after we have ended ours, and for a last frame to be taken.
 const LINGER_MS: u64 = 2_000;
-/// Unsent pongs and answers: a client that sends pings but never reads must not fill our memory.
-const MAX_REPLY_BYTES: usize = 64 << 10;
 
 /// How a session ends.
 #[derive(Debug)]
@@ -198,10 +198,11 @@ impl Session {
         match verdict {
             Ok(session_token) => {
                 self.reply(frame::TEXT, acknowledgement(&session_token).as_bytes())?;
-                self.write_replies().await?;
+                // first recorded, then told: who has seen the acknowledgement finds the subscription in force
                 self.shared.feed().subscribe(self.connection, Instant::now());
                 self.shared.announce_progress();
                 self.shared.wake();
+                self.write_replies().await?;
                 Ok(true)
             }
             Err(refusal) => {
@@ -283,145 +284,6 @@ impl Session {
         self.write_all(b"\"}").await?;
         self.shared.feed().sent_oversized(self.connection, bytes, "");
         self.shared.announce_progress();
-        Ok(())
-    }
-
-    fn check_stop(&self) -> Result<(), End> {
-        if self.signal.borrow().stop {
-            Err(End::Stopped)
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn wait(&mut self, until: Option<Instant>) -> Result<(), End> {
-        tokio::select! {
-            ready = self.stream.readable() => ready?,
-            () = sleep_until(until) => {}
-            _ = self.signal.changed() => {}
-        }
-        Ok(())
-    }
-
-    // writes what the kernel takes, committing frame by frame
-    async fn write_batch(&mut self, batch: &mut Batch) -> Result<(), End> {
-        let (mut written, total) = (0, batch.bytes.len());
-        while written < total {
-            match self.stream.try_write(&batch.bytes[written..]) {
-                Ok(0) => return Err(End::Gone("client has closed its side")),
-                Ok(count) => {
-                    written += count;
-                    self.shared.feed().commit(self.connection, batch, written);
-                    self.shared.announce_progress();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable().await?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match self.stream.try_write(&bytes[written..]) {
-                Ok(0) => return Err(End::Gone("client has closed its side")),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable().await?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    // the client's frames are read even while it does not read ours, so that its end is seen
-    async fn wait_writable(&mut self) -> Result<(), End> {
-        self.check_stop()?;
-        self.pump()?;
-        tokio::select! {
-            ready = self.stream.writable() => ready?,
-            ready = self.stream.readable() => ready?,
-            _ = self.signal.changed() => {}
-        }
-        Ok(())
-    }
-
-    async fn write_replies(&mut self) -> Result<(), End> {
-        if self.replies.is_empty() {
-            return Ok(());
-        }
-        let replies = std::mem::take(&mut self.replies);
-        self.write_all(&replies).await
-    }
-
-    fn reply(&mut self, opcode: u8, payload: &[u8]) -> Result<(), End> {
-        if self.replies.len() + payload.len() > MAX_REPLY_BYTES {
-            return Err(End::Gone("client sends but does not read"));
-        }
-        frame::push_frame(&mut self.replies, opcode, payload);
-        Ok(())
-    }
-
-    // takes in what has arrived without waiting
-    fn pump(&mut self) -> Result<(), End> {
-        loop {
-            while let Some(frame) = frame::take_frame(&mut self.incoming)? {
-                self.take(frame)?;
-            }
-            if !self.read_some()? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn read_some(&mut self) -> Result<bool, End> {
-        match self.stream.try_read_buf(&mut self.incoming) {
-            Ok(0) => Err(End::Gone("client has closed its side")),
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn discard(&mut self) -> Result<(), End> {
-        while self.read_some()? {
-            self.incoming.clear();
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, frame: ClientFrame) -> Result<(), End> {
-        match frame.opcode {
-            frame::PING => {
-                self.shared.feed().truth.counters.pings += 1;
-                self.reply(frame::PONG, &frame.payload)
-            }
-            frame::CLOSE => {
-                let code = frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                Err(End::Peer(code))
-            }
-            frame::TEXT if self.fragments.is_none() => self.join(Vec::new(), frame),
-            frame::CONTINUATION => match self.fragments.take() {
-                Some(begun) => self.join(begun, frame),
-                None => Err(Violation(1002).into()),
-            },
-            frame::TEXT => Err(Violation(1002).into()),
-            // pongs, and binary messages, which mean nothing here
-            _ => Ok(()),
-        }
-    }
-
-    fn join(&mut self, mut begun: Vec<u8>, frame: ClientFrame) -> Result<(), End> {
-        begun.extend_from_slice(&frame.payload);
-        if begun.len() > frame::MAX_CLIENT_BYTES || self.texts.len() > 16 {
-            return Err(Violation(1009).into());
-        }
-        if !frame.fin {
-            self.fragments = Some(begun);
-            return Ok(());
-        }
-        self.texts
-            .push(String::from_utf8(begun).map_err(|_| Violation(1007))?);
         Ok(())
     }
 

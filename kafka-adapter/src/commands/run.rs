@@ -1,0 +1,81 @@
+//! `genesys-kafka run`: deliver until a signal or the end of the source.
+//!
+//! Responsible for the order: configuration and plugin first, then signals, then the pipeline. Refuses to open a
+//! source while one fault is known. Invariant: the first signal drains, the second exits at once.
+
+use super::{Error, prepare};
+use crate::config::{Draft, Faults, Inputs};
+use crate::exit::Exit;
+use crate::host::Plugin;
+use crate::run;
+use crate::shutdown::Shutdown;
+
+/// Runs as configured.
+pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
+    let prepare::Prepared { draft, plugin } = prepare::prepare(inputs)?;
+    let (config, plugin) = ready(draft, plugin)?;
+    let shutdown = Shutdown::on_signals()?;
+    let (major, minor) = plugin.abi_version();
+    let version = plugin
+        .describe()
+        .get("version")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("unknown");
+    tracing::info!(library = %plugin.path().display(), version, abi = %format_args!("{major}.{minor}"), "plugin loaded");
+    run::run(&config, &plugin, shutdown.requested())?;
+    Ok(())
+}
+
+/// Configuration and plugin, or every fault; a plugin that could not be loaded is one of them.
+fn ready(draft: Draft, plugin: Option<Plugin>) -> Result<(crate::config::Config, Plugin), Faults> {
+    let located = draft.faults().to_vec();
+    let (config, _) = draft.build()?;
+    // `prepare` leaves the plugin out only together with a fault, on which `build` has just failed.
+    plugin
+        .map(|plugin| (config, plugin))
+        .ok_or(Faults { faults: located })
+}
+
+/// What the end of a run means for the program.
+pub(super) fn exit(error: &run::Error) -> Exit {
+    match error.kind() {
+        run::ErrorKind::Config => Exit::Config,
+        run::ErrorKind::Credentials => Exit::Credentials,
+        run::ErrorKind::GaveUp => Exit::Unavailable,
+        run::ErrorKind::Internal => Exit::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_abi::status;
+
+    use super::exit;
+    use crate::exit::Exit;
+    use crate::{host, run};
+
+    fn failed(status: i32) -> run::Error {
+        run::Error::Open(host::Error {
+            status,
+            name: status::name(status),
+            retryable: status::is_retryable(status),
+            code: 0,
+            message: "said so".to_owned(),
+        })
+    }
+
+    #[test]
+    fn the_end_of_a_run_has_its_exit() {
+        assert_eq!(exit(&failed(status::AUTH)), Exit::Credentials);
+        assert_eq!(exit(&failed(status::FAILED)), Exit::Unavailable);
+        assert_eq!(exit(&failed(status::CONFIG)), Exit::Config);
+        assert_eq!(
+            exit(&run::Error::Law {
+                frames: 1,
+                records: 0,
+                adapter: 0
+            }),
+            Exit::Failure
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! Which values of a configuration are shown as asterisks.
+//!
+//! Responsible for printing and `Debug` output. Refuses nothing. Invariant: a value below a key that may name a
+//! secret is never shown, except the variable or file name that it is read from, which is no secret and is what an
+//! operator looks for.
+
+use config_faults::{child, is_secret};
+use serde_json::Value;
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "********";
+
+/// librdkafka properties that hold a secret although their name has none of the tell-tale words.
+const SECRET_PROPERTIES: [&str; 2] = ["sasl.oauthbearer.config", "ssl.crl.pem"];
+
+/// Says whether the value at `path` must not be shown.
+#[must_use]
+pub fn hides(path: &str) -> bool {
+    let bare = path.trim_end_matches('"');
+    let names_a_place = bare.ends_with(".env") || bare.ends_with(".file") || bare.ends_with(".location");
+    (is_secret(path) && !names_a_place) || SECRET_PROPERTIES.iter().any(|name| bare.ends_with(name))
+}
+
+/// A copy of `value`, which stands at `path`, with every secret masked.
+#[must_use]
+pub fn tree(path: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, inner)| (key.clone(), tree(&child(path, key), inner)))
+                .collect(),
+        ),
+        Value::Array(entries) => Value::Array(entries.iter().map(|inner| tree(path, inner)).collect()),
+        Value::Null => Value::Null,
+        _ if hides(path) => Value::from(MASK),
+        Value::String(text) => Value::from(uri(text)),
+        other => other.clone(),
+    }
+}
+
+/// A URI without its credentials; any other text as it is.
+fn uri(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_ends);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{MASK, hides, tree};
+
+    #[test]
+    fn a_secret_is_masked_and_where_it_comes_from_is_shown() {
+        let value = json!({
+            "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
+            "api_token": "t0p",
+            "passwords": ["a", {"b": 1}],
+            "login": "https://me:pw@login.example/x",
+            "region": "us-east-1"
+        });
+        assert_eq!(
+            tree("source.config", &value),
+            json!({
+                "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
+                "api_token": MASK,
+                "passwords": [MASK, {"b": MASK}],
+                "login": format!("https://{MASK}@login.example/x"),
+                "region": "us-east-1"
+            })
+        );
+    }
+
+    #[test]
+    fn librdkafka_properties_with_material_are_hidden_and_file_names_are_not() {
+        for name in [
+            "sasl.password",
+            "ssl.key.pem",
+            "sasl.oauthbearer.config",
+            "kafka.librdkafka.\"ssl.key.password\"",
+        ] {
+            assert!(hides(name), "{name}");
+        }
+        for name in [
+            "ssl.key.location",
+            "kafka.librdkafka.\"ssl.key.location\"",
+            "linger.ms",
+            "compression.type",
+        ] {
+            assert!(!hides(name), "{name}");
+        }
+    }
+}

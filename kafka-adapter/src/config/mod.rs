@@ -1,0 +1,30 @@
+//! The adapter's configuration: defaults, file, environment and flags, merged and checked in one pass.
+//!
+//! Responsible for one checked [`Config`] and for the origin of each of its values. Refuses to stop at the first
+//! fault, to touch the network, and to echo a secret. Invariant: a [`Config`] exists only if no fault does.
+
+mod draft;
+mod effective;
+mod environment;
+mod file;
+pub mod mask;
+mod origin;
+mod owned;
+mod raw;
+mod rules;
+mod types;
+
+#[cfg(test)]
+mod example;
+
+pub use draft::{Draft, Faults, Inputs, Setting};
+pub use effective::Effective;
+pub use environment::PREFIX;
+pub use file::FILE_NAME;
+pub use origin::{Located, Origin};
+pub use owned::{OWNED, Owned};
+pub use raw::schema;
+pub use types::{
+    Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Envelope, Guarantee, Kafka,
+    Operations, Source, Topics,
+};

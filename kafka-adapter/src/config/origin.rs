@@ -1,0 +1,206 @@
+//! Where each value of the configuration comes from.
+//!
+//! Responsible for merging the layers (defaults, file, environment, flags) value by value. Refuses nothing: what is
+//! wrong shows when the merged value is checked. Invariant: every value that is not a default has an origin.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use config_faults::{Fault, child, entry};
+use serde_json::{Map, Value};
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A command-line flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A fault and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Where the value, or what it should stand in, was written; absent where nobody wrote anything.
+    pub origin: Option<Origin>,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{origin}: {}", self.fault),
+            None => self.fault.fmt(f),
+        }
+    }
+}
+
+/// What the layers set, and from where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Merged {
+    /// What was set; defaults are not in it.
+    pub(super) value: Map<String, Value>,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Merged {
+    /// Sets the value at a path of keys; what an earlier layer set there is forgotten.
+    pub(super) fn set(&mut self, keys: &[String], value: Value, origin: &Origin) {
+        let Some((last, parents)) = keys.split_last() else {
+            return;
+        };
+        let mut path = String::new();
+        let mut here = &mut self.value;
+        for key in parents {
+            path = child(&path, key);
+            let inner = here
+                .entry(key.clone())
+                .or_insert_with(|| Value::Object(Map::new()));
+            if !inner.is_object() {
+                *inner = Value::Object(Map::new());
+                self.origins.remove(&path);
+            }
+            self.origins.entry(path.clone()).or_insert_with(|| origin.clone());
+            let Value::Object(map) = inner else { return };
+            here = map;
+        }
+        let path = child(&path, last);
+        self.origins
+            .retain(|known, _| known != &path && !is_below(known, &path));
+        record(&mut self.origins, &path, &value, origin);
+        here.insert(last.clone(), value);
+    }
+
+    /// Notes where a table begins, and that it is there even if it is empty.
+    pub(super) fn open_table(&mut self, keys: &[String], origin: &Origin) {
+        let mut here = &mut self.value;
+        let mut path = String::new();
+        for key in keys {
+            path = child(&path, key);
+            let inner = here
+                .entry(key.clone())
+                .or_insert_with(|| Value::Object(Map::new()));
+            let Value::Object(map) = inner else { return };
+            here = map;
+        }
+        self.origins.insert(path, origin.clone());
+    }
+
+    /// Moves the origin of one entry to its own line.
+    pub(super) fn locate(&mut self, path: &str, origin: Origin) {
+        self.origins.insert(path.to_owned(), origin);
+    }
+
+    /// The origin of exactly this path.
+    pub(super) fn origin(&self, path: &str) -> Option<&Origin> {
+        self.origins.get(path)
+    }
+
+    /// The origin of this path or of the nearest thing that it stands in.
+    pub(super) fn nearest_origin(&self, path: &str) -> Option<&Origin> {
+        let mut here = path;
+        loop {
+            if let Some(origin) = self.origins.get(here) {
+                return Some(origin);
+            }
+            let end = here.rfind(['.', '['])?;
+            here = here.split_at(end).0;
+        }
+    }
+
+    /// Adds the origin to a fault.
+    pub(super) fn located(&self, fault: Fault) -> Located {
+        let origin = self.nearest_origin(&fault.path).cloned();
+        Located { fault, origin }
+    }
+}
+
+fn is_below(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent)
+        .is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+fn record(origins: &mut BTreeMap<String, Origin>, path: &str, value: &Value, origin: &Origin) {
+    origins.insert(path.to_owned(), origin.clone());
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, inner)| record(origins, &child(path, key), inner, origin)),
+        Value::Array(entries) => {
+            entries
+                .iter()
+                .enumerate()
+                .for_each(|(at, inner)| record(origins, &entry(path, at), inner, origin));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Merged, Origin};
+
+    fn keys(path: &str) -> Vec<String> {
+        path.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_later_layer_wins_and_its_origin_with_it() {
+        let mut merged = Merged::default();
+        let file = Origin::File {
+            path: "c.toml".into(),
+            line: 3,
+        };
+        merged.set(&keys("delivery.to"), json!("kafka"), &file);
+        merged.set(&keys("delivery.drain_ms"), json!(5), &file);
+        merged.set(&keys("delivery.to"), json!("lines"), &Origin::Flag("--to"));
+        assert_eq!(
+            Value::Object(merged.value.clone()),
+            json!({"delivery": {"to": "lines", "drain_ms": 5}})
+        );
+        assert_eq!(merged.origin("delivery.to"), Some(&Origin::Flag("--to")));
+        assert_eq!(merged.origin("delivery.drain_ms"), Some(&file));
+    }
+
+    #[test]
+    fn a_replaced_table_takes_its_origins_with_it() {
+        let mut merged = Merged::default();
+        let file = Origin::File {
+            path: "c.toml".into(),
+            line: 3,
+        };
+        merged.set(&keys("a.b.c"), json!([1, {"d": 2}]), &file);
+        assert_eq!(merged.nearest_origin("a.b.c[1].d"), Some(&file));
+        let variable = Origin::Environment("V".into());
+        merged.set(&keys("a.b"), json!(7), &variable);
+        assert_eq!(merged.origin("a.b.c[1].d"), None);
+        assert_eq!(merged.nearest_origin("a.b.c[1].d"), Some(&variable));
+        merged.set(&keys("a.b.e"), json!(8), &Origin::Flag("--e"));
+        assert_eq!(Value::Object(merged.value.clone()), json!({"a": {"b": {"e": 8}}}));
+        assert_eq!(merged.nearest_origin("z"), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! What a schema cannot say: rules between keys, and what is not built.
+//!
+//! Responsible for the faults that depend on two values or on librdkafka. Refuses nothing that the schema already
+//! refuses, so that one mistake is one fault. Invariant: it works on values that the schema may have refused.
+
+use std::collections::BTreeMap;
+
+use config_faults::{Fault, child};
+use serde_json::{Map, Value};
+
+use super::owned;
+
+/// Words of the design that this version does not know, by path: what they are for.
+const NOT_BUILT: [(&str, &str, &str); 2] = [
+    (
+        "delivery.to",
+        "webhook",
+        "delivery to a webhook is not built yet; use `kafka` or `lines`",
+    ),
+    (
+        "delivery.guarantee",
+        "exactly_once",
+        "exactly once needs a spool, which is not built yet; use `at_least_once`",
+    ),
+];
+
+/// Replaces the schema's fault on a word that is planned but not built.
+pub(super) fn not_built(fault: Fault, set: &Value) -> Fault {
+    let planned = NOT_BUILT
+        .iter()
+        .find(|(path, word, _)| *path == fault.path && at(set, path) == Some(&Value::from(*word)));
+    match planned {
+        Some((path, _, message)) => Fault::new(*path, *message),
+        None => fault,
+    }
+}
+
+/// Checks the rules between keys; `set` is what was set, without the defaults.
+pub(super) fn check(set: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let text = |path: &str| at(set, path).and_then(Value::as_str);
+    let to = text("delivery.to").unwrap_or("kafka");
+    let audit_to = text("audit.to").unwrap_or(to);
+    if at(set, "kafka.bootstrap_servers").is_none() && (to == "kafka" || audit_to == "kafka") {
+        let because = if to == "kafka" {
+            "delivery.to is `kafka`"
+        } else {
+            "audit.to is `kafka`"
+        };
+        faults.push(
+            Fault::new(
+                "kafka.bootstrap_servers",
+                format!("is required, but missing: {because}"),
+            )
+            .with_mend("set it to host:port, or run with --to lines"),
+        );
+    }
+    if let Some(servers) = text("kafka.bootstrap_servers") {
+        faults.extend(bootstrap_servers(servers));
+    }
+    if audit_to == "file" && at(set, "audit.path").is_none() {
+        faults.push(
+            Fault::new("audit.path", "is required, but missing: audit.to is `file`")
+                .with_mend("set it to a file"),
+        );
+    }
+    if at(set, "kafka.replication_factor") == Some(&Value::from(0)) {
+        faults.push(Fault::new(
+            "kafka.replication_factor",
+            "must be at least 1, or -1 to leave it to the broker, found 0",
+        ));
+    }
+    faults.extend(topics(set));
+    if let Some(Value::Object(properties)) = at(set, "kafka.librdkafka") {
+        faults.extend(owned::check(properties));
+    }
+    faults
+}
+
+/// An address list that librdkafka would only log about, at run time.
+fn bootstrap_servers(servers: &str) -> Option<Fault> {
+    let wrong = servers.split(',').map(str::trim).any(|server| {
+        let bare = server.rsplit_once("://").map_or(server, |(_, bare)| bare);
+        bare.is_empty()
+            || bare.contains(char::is_whitespace)
+            || bare.rsplit_once(':').is_some_and(|(host, port)| {
+                host.is_empty()
+                    || (!port.ends_with(']') && port.parse::<u16>().map_or(true, |port| port == 0))
+            })
+    });
+    wrong.then(|| {
+        Fault::new(
+            "kafka.bootstrap_servers",
+            "expected a comma-separated list of host:port",
+        )
+        .with_mend("write `broker-1:9092,broker-2:9092`")
+    })
+}
+
+/// Two routes on one topic could not be told apart.
+fn topics(set: &Value) -> Vec<Fault> {
+    let mut used: BTreeMap<String, &str> = BTreeMap::new();
+    let mut faults = Vec::new();
+    let defaults = serde_json::to_value(super::raw::Topics::default()).unwrap_or_default();
+    for key in ["events", "audit", "dead_letter", "control"] {
+        let path = child("kafka.topics", key);
+        let Some(name) = at(set, &path)
+            .or_else(|| defaults.get(key))
+            .and_then(Value::as_str)
+        else {
+            continue;
+        };
+        if name == "." || name == ".." {
+            faults.push(Fault::new(path, "Kafka does not allow this name for a topic"));
+        } else if let Some(other) = used.insert(name.to_owned(), key) {
+            faults.push(
+                Fault::new(path, format!("is the same topic as kafka.topics.{other}"))
+                    .with_mend("give each its own topic"),
+            );
+        }
+    }
+    faults
+}
+
+/// The value at a path of plain keys.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |here, key| {
+        here.as_object().and_then(|map: &Map<String, Value>| map.get(key))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::check;
+
+    fn lines(set: &Value) -> Vec<String> {
+        check(set).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_rule_between_keys_has_its_line() {
+        let table = [
+            (
+                json!({}),
+                "kafka.bootstrap_servers: is required, but missing: delivery.to is `kafka`; set it to host:port, or run with --to lines",
+            ),
+            (
+                json!({"delivery": {"to": "lines"}, "audit": {"to": "kafka"}}),
+                "kafka.bootstrap_servers: is required, but missing: audit.to is `kafka`; set it to host:port, or run with --to lines",
+            ),
+            (
+                json!({"delivery": {"to": "lines"}, "audit": {"to": "file"}}),
+                "audit.path: is required, but missing: audit.to is `file`; set it to a file",
+            ),
+            (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "replication_factor": 0}}),
+                "kafka.replication_factor: must be at least 1, or -1 to leave it to the broker, found 0",
+            ),
+            (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "topics": {"audit": "genesys.events"}}}),
+                "kafka.topics.audit: is the same topic as kafka.topics.events; give each its own topic",
+            ),
+            (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "topics": {"audit": ".."}}}),
+                "kafka.topics.audit: Kafka does not allow this name for a topic",
+            ),
+            (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "librdkafka": {"acks": "1"}}}),
+                "kafka.librdkafka.acks: is set by the adapter: order per key and no loss rest on the idempotent producer; leave it out",
+            ),
+        ];
+        for (set, expected) in table {
+            assert_eq!(lines(&set), [expected], "{set}");
+        }
+        assert!(lines(&json!({"delivery": {"to": "lines"}})).is_empty());
+    }
+
+    #[test]
+    fn an_address_list_is_checked_before_librdkafka_sees_it() {
+        for good in [
+            "a",
+            "a:1",
+            "a:9092, b:9092",
+            "PLAINTEXT://a:9092",
+            "[::1]:9092",
+            "[::1]",
+        ] {
+            assert!(
+                lines(&json!({"kafka": {"bootstrap_servers": good}})).is_empty(),
+                "{good}"
+            );
+        }
+        for bad in ["", "a:", ":9092", "a:0", "a:99999", "a:x", "a:1,,b:1", "a b:1"] {
+            assert_eq!(
+                lines(&json!({"kafka": {"bootstrap_servers": bad}})).len(),
+                1,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_are_left_to_the_schema() {
+        assert!(lines(&json!({"delivery": {"to": 3}, "kafka": {"bootstrap_servers": 4, "topics": [], "librdkafka": "x"}})).is_empty());
+        assert!(lines(&json!({"delivery": [], "kafka": {"bootstrap_servers": "a"}})).is_empty());
+    }
+}

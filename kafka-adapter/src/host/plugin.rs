@@ -1,0 +1,133 @@
+//! A loaded plugin: what it says of itself, what it says of a configuration, and the sources that it opens.
+//!
+//! Responsible for the calls that need no open source. Refuses a plugin whose description is not JSON. Invariant:
+//! the description is read once and does not change.
+
+use std::ffi::CStr;
+use std::mem::size_of;
+use std::path::{Path, PathBuf};
+use std::ptr;
+
+use config_faults::Fault;
+use plugin_abi::types::ESP_CHECK_ONLINE;
+use plugin_abi::{EspOpenArgs, status};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::call::{error_struct, failure, outcome, text, with_text};
+use super::error::{Error, LoadError};
+use super::load::{Functions, load};
+use super::log::{LogLevel, forward};
+use super::source::Source;
+
+/// A plugin that was loaded and speaks this host's contract; it stays loaded for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    path: PathBuf,
+    abi: (u32, u32),
+    functions: Functions,
+    description: Value,
+}
+
+/// The report of `esp_check`.
+#[derive(Deserialize)]
+struct Report {
+    faults: Vec<Fault>,
+}
+
+impl Plugin {
+    /// Loads a plugin: a path, or a bare name that is looked for beside the executable (see [`super::search`]).
+    ///
+    /// # Errors
+    /// [`LoadError`], none of which is retryable.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let (path, abi, functions) = load(path)?;
+        // SAFETY: callable on any thread at any time; does not fail.
+        let described = unsafe { (functions.describe)() };
+        let damaged = |reason: String| LoadError::Description {
+            path: path.clone(),
+            reason,
+        };
+        if described.is_null() {
+            return Err(damaged("the description is NULL".to_owned()));
+        }
+        // SAFETY: not NULL; the contract promises a terminating NUL and a life as long as the process.
+        let described = unsafe { CStr::from_ptr(described) };
+        let described = described.to_str().map_err(|error| damaged(error.to_string()))?;
+        let description = serde_json::from_str(described).map_err(|error| damaged(error.to_string()))?;
+        Ok(Self {
+            path,
+            abi,
+            functions,
+            description,
+        })
+    }
+
+    /// The file that was loaded.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The contract that the plugin speaks: major and minor version.
+    #[must_use]
+    pub fn abi_version(&self) -> (u32, u32) {
+        self.abi
+    }
+
+    /// What the plugin says of itself: `name`, `version`, `abi`, `capabilities`, `kinds`, `config_schema`.
+    #[must_use]
+    pub fn describe(&self) -> &Value {
+        &self.description
+    }
+
+    /// Holds a configuration against the plugin and returns every fault that it reports.
+    ///
+    /// # Units
+    /// `timeout_ms`: milliseconds that an `online` check may take; an offline one does not block.
+    /// # Errors
+    /// [`Error`] where the check itself failed and gave no report; retryable as the plugin says.
+    pub fn check(&self, config_json: &str, online: bool, timeout_ms: u32) -> Result<Vec<Fault>, Error> {
+        let flags = if online { ESP_CHECK_ONLINE } else { 0 };
+        let (answer, error, report) = with_text(|into, error| {
+            // SAFETY: the text, the buffer and the error struct live through the call and have their sizes set.
+            unsafe { (self.functions.check)(text(config_json), flags, timeout_ms, into, error) }
+        })?;
+        if report.is_empty() {
+            outcome(answer, &error)?;
+            return Ok(Vec::new());
+        }
+        let report: Report = serde_json::from_slice(&report).map_err(|fault| {
+            Error::broken_contract(format!("a fault report that cannot be read: {fault}"))
+        })?;
+        if answer < status::OK && report.faults.is_empty() {
+            return Err(failure(answer, &error));
+        }
+        Ok(report.faults)
+    }
+
+    /// Opens a source; it listens from now on.
+    ///
+    /// # Errors
+    /// [`Error`] as the plugin answered: `CONFIG`, `BUSY`, `IO` and others.
+    pub fn open(&self, config_json: &str, log_level: LogLevel) -> Result<Source, Error> {
+        let arguments = EspOpenArgs {
+            struct_size: size_of::<EspOpenArgs>() as u32,
+            flags: 0,
+            config: text(config_json),
+            log: Some(forward),
+            log_user_data: ptr::null_mut(),
+            log_level: log_level.code(),
+            reserved: 0,
+        };
+        let mut handle = 0;
+        let mut error = error_struct();
+        // SAFETY: arguments, handle and error struct live through the call; the plugin copies what it keeps, and the
+        // callback takes no user data.
+        let answer = unsafe { (self.functions.open)(&arguments, &mut handle, &mut error) };
+        if answer != status::OK {
+            return Err(failure(answer, &error));
+        }
+        Ok(Source::new(self.functions, handle))
+    }
+}

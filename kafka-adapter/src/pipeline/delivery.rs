@@ -1,0 +1,289 @@
+//! One delivery: the next leg of an entry, as a parcel for the sink.
+//!
+//! Responsible for building parcels from entries and for what a refusal at the door means. Refuses to build an audit
+//! record before its record has landed. Invariant: an audit record that is sent twice is sent with the same bytes.
+
+use crate::audit::{Facts, Status as AuditStatus};
+use crate::dead_letter;
+use crate::record::{Attributes, Record};
+use crate::sink::{Meaning, Parcel, Refusal, Route, SendError, Sink};
+
+use super::feed::{AttributesOf, Batch};
+use super::window::{Entry, Leg, Origin, Status};
+use super::{Mode, Pipeline};
+
+/// What came of handing an entry to the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The sink has it.
+    Sent,
+    /// The sink's queue is full; the entry keeps its place.
+    Full,
+    /// It was refused at the door and has another leg now.
+    Again,
+    /// It cannot be sent now; it waits elsewhere.
+    Held,
+    /// The producer is dead; the entry keeps its place.
+    DeadProducer,
+}
+
+impl<B> Entry<B> {
+    /// An entry about the run itself, at its audit leg.
+    pub(super) fn new() -> Self {
+        Self {
+            origin: Origin::Run,
+            route: Route::Audit,
+            leg: Leg::Audit,
+            status: Status::Ready,
+            resent: false,
+            key: 0,
+            bytes: super::ENTRY_BYTES,
+            received_time_us: 0,
+            landed: None,
+            reason: None,
+            audit: Vec::new(),
+            audit_time_us: 0,
+        }
+    }
+
+    /// Sequence of the record, if it is one.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Record { sequence, .. } => Some(sequence),
+            Origin::Run => None,
+        }
+    }
+
+    /// Notes why the present leg was refused, after what earlier legs said.
+    pub(super) fn add_reason(&mut self, reason: &str) {
+        match (&self.reason, self.leg) {
+            (None, _) | (Some(_), Leg::Record) => self.reason = Some(reason.into()),
+            (Some(first), Leg::DeadLetter) if !first.contains("; as a dead letter: ") => {
+                self.reason = Some(format!("{first}; as a dead letter: {reason}").into());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<B: Batch, S: Sink> Pipeline<B, S> {
+    /// Hands entries to the sink until it is full, nothing is left, or something fails.
+    pub(super) fn flow(&mut self, now_us: i64) {
+        self.unpark(now_us);
+        while matches!(self.mode, Mode::Flow) && self.dead_producer.is_none() {
+            let Some(&number) = self.ready.front() else {
+                if !self.move_cursor() {
+                    return;
+                }
+                continue;
+            };
+            match self.deliver(number, now_us) {
+                Step::Again => {}
+                Step::Full | Step::DeadProducer => return,
+                Step::Sent | Step::Held => {
+                    self.ready.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Puts the next untouched entry up for sending, or into the queue behind its key.
+    fn move_cursor(&mut self) -> bool {
+        let Some(entry) = self.window.entry(self.cursor) else {
+            return false;
+        };
+        let passes = match &mut self.gate {
+            Some(gate) => gate.admit(entry.key, self.cursor),
+            None => true,
+        };
+        if passes {
+            self.ready.push_back(self.cursor);
+        }
+        self.cursor += 1;
+        true
+    }
+
+    /// Gives a parked entry another try, alone, once its pause is over.
+    fn unpark(&mut self, now_us: i64) {
+        let Some(place) = self.parked.iter().position(|(_, due)| *due <= now_us) else {
+            return;
+        };
+        let (number, _) = self.parked.swap_remove(place);
+        if let Some(entry) = self.window.entry_mut(number) {
+            entry.status = Status::Held(Meaning::Refused);
+            self.failed.push(number);
+            self.mode = Mode::Drain;
+        }
+    }
+
+    /// Hands the present leg of an entry to the sink.
+    pub(super) fn deliver(&mut self, number: u64, now_us: i64) -> Step {
+        let Some(entry) = self.window.entry_mut(number) else {
+            return Step::Held;
+        };
+        let resent = entry.resent;
+        let Entry {
+            origin,
+            route,
+            leg,
+            landed,
+            reason,
+            audit,
+            audit_time_us,
+            ..
+        } = entry;
+        let result = match origin {
+            Origin::Record {
+                batch,
+                index,
+                sequence,
+            } => {
+                let index = *index as usize;
+                let record = batch.record(index);
+                let attributes = AttributesOf {
+                    batch: batch.as_ref(),
+                    index,
+                };
+                let parcel = Parcel {
+                    route: *route,
+                    sequence: Some(*sequence),
+                    key: record.key,
+                    body: record.body,
+                    time_us: record.event_time_us.unwrap_or(record.received_time_us),
+                    record: Some((record, &attributes)),
+                    refusal: None,
+                };
+                match leg {
+                    Leg::Record => self.sink.send(number, &parcel),
+                    Leg::DeadLetter | Leg::LastResort => {
+                        let to = if *leg == Leg::DeadLetter {
+                            Route::DeadLetter
+                        } else {
+                            Route::LastResort
+                        };
+                        let reason = reason.as_deref().unwrap_or("refused");
+                        if *route == Route::DeadLetter {
+                            self.sink.send(number, &Parcel { route: to, ..parcel })
+                        } else {
+                            let meant_for = self.sink.place(*route).to_owned();
+                            let refusal = Some(Refusal {
+                                meant_for: &meant_for,
+                                reason,
+                            });
+                            let body = &mut self.scratch;
+                            dead_letter::write_body(body, &record, &attributes, &self.source_name, reason);
+                            self.sink.send(
+                                number,
+                                &Parcel {
+                                    route: to,
+                                    body,
+                                    refusal,
+                                    ..parcel
+                                },
+                            )
+                        }
+                    }
+                    Leg::Audit => {
+                        if audit.is_empty() {
+                            *audit = self.spare.pop().unwrap_or_default();
+                            *audit_time_us = now_us;
+                            let outcome = landed
+                                .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
+                            let facts =
+                                facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
+                            self.chain.append(&facts, now_us, audit);
+                        }
+                        let parcel = Parcel {
+                            route: Route::Audit,
+                            body: audit,
+                            time_us: *audit_time_us,
+                            record: None,
+                            ..parcel
+                        };
+                        self.sink.send(number, &parcel)
+                    }
+                }
+            }
+            Origin::Run => {
+                let parcel = Parcel {
+                    route: Route::Audit,
+                    sequence: None,
+                    key: "",
+                    body: audit,
+                    time_us: *audit_time_us,
+                    record: None,
+                    refusal: None,
+                };
+                self.sink.send(number, &parcel)
+            }
+        };
+        match result {
+            Ok(()) => {
+                entry.status = Status::Sent;
+                self.in_sink += 1;
+                self.counters.resent += u64::from(resent);
+                Step::Sent
+            }
+            Err(SendError::Full) => Step::Full,
+            Err(SendError::Failed(failure)) => match failure.meaning {
+                Meaning::Fatal => {
+                    self.dead_producer = Some(failure.reason);
+                    Step::DeadProducer
+                }
+                Meaning::Refused => {
+                    entry.add_reason(&failure.reason);
+                    if self.condemn(number, now_us) {
+                        Step::Again
+                    } else {
+                        Step::Held
+                    }
+                }
+                Meaning::Rewind | Meaning::Blocked => {
+                    entry.status = Status::Held(failure.meaning);
+                    entry.resent = true;
+                    if matches!(self.mode, Mode::Flow) && !self.isolating {
+                        self.stop_flow(number, failure.meaning, &failure.reason, now_us);
+                    } else {
+                        self.pause(failure.meaning, &failure.reason, now_us);
+                    }
+                    Step::Held
+                }
+            },
+        }
+    }
+}
+
+/// What the audit says of a record that has landed.
+fn facts_of<'a>(
+    record: &Record<'a>,
+    attributes: &dyn Attributes,
+    outcome: Option<(Route, crate::audit::Destination<'a>)>,
+    reason: Option<&'a str>,
+    text: &'a mut String,
+) -> Facts<'a> {
+    let dead = outcome.is_some_and(|(route, _)| matches!(route, Route::DeadLetter | Route::LastResort));
+    let analytics_id = if attributes.copy_value("analyticsid", text) && !text.is_empty() {
+        text.as_str()
+    } else if record.subject.is_empty() {
+        record.id
+    } else {
+        record.subject
+    };
+    Facts {
+        status: if dead {
+            AuditStatus::DeadLettered
+        } else {
+            AuditStatus::Processed
+        },
+        analytics_id: Some(analytics_id),
+        event_id: Some(record.id),
+        destination: outcome.map(|(_, destination)| destination),
+        reason: match reason {
+            Some(reason) if dead => Some(reason),
+            _ if dead => Some("a dead letter of the source; the record says why"),
+            _ => None,
+        },
+        source_sequence: Some(record.sequence),
+        counts: None,
+    }
+}

@@ -1,0 +1,554 @@
+//! The pipeline: from batches of the source to resolved records, with everything in between owned by one thread.
+//!
+//! Responsible for the life of a record (pulled, sent, delivered, audit sent, audit acknowledged, resolved), for
+//! replays and for the watermark. Refuses to drop a record: one that cannot be delivered anywhere stays unresolved
+//! and the commit halts. Invariant: `pulled = resolved + in flight`, with each term counted on its own.
+//!
+//! # States
+//! *Flow*: entries are handed to the sink in hand-out order; audits follow delivery reports. *Drain*: something
+//! failed; nothing is sent until nothing is in flight. *Isolate*: the failed entries are sent again, in order, in
+//! groups that are halved until the culprit is alone. A fatal producer error ends any of the three: new producer, and
+//! everything unresolved is sent again in order.
+
+mod delivery;
+mod drive;
+mod feed;
+mod isolation;
+mod key_gate;
+mod plugin_feed;
+mod window;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::audit::{Chain, Counts, Facts, Status as AuditStatus};
+use crate::record::Kind;
+use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
+
+use isolation::{Isolation, Verdict};
+use key_gate::KeyGate;
+use window::{Entry, Leg, Origin, Status, Window};
+
+pub use drive::{Bounds, Driven, Ending, Stop, drive, finish};
+pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
+pub use window::Measure;
+
+/// First pause before failed entries are sent again, in microseconds; doubled each time, up to [`LONGEST_PAUSE_US`].
+const FIRST_PAUSE_US: i64 = 100_000;
+/// Longest pause, in microseconds.
+const LONGEST_PAUSE_US: i64 = 5_000_000;
+/// Pause before an audit record that was refused alone is tried again, in microseconds: each try drains the flight.
+const PARKED_PAUSE_US: i64 = 30_000_000;
+/// Bytes that an entry counts beyond key and body: id, type, subject, attributes, and the entry itself.
+const ENTRY_BYTES: u64 = 512;
+
+/// Counts of a run. Each is raised where the thing happens; none is derived from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records taken over from the source.
+    pub pulled: u64,
+    /// Records whose outcome and audit are acknowledged.
+    pub resolved: u64,
+    /// Events delivered where events go.
+    pub events: u64,
+    /// Dead letters delivered where dead letters go, those of our own making included.
+    pub dead_letters: u64,
+    /// Control records delivered.
+    pub control: u64,
+    /// Dead letters that had to go to the local file.
+    pub last_resort: u64,
+    /// Audit records acknowledged.
+    pub audits: u64,
+    /// Records that a destination refused alone.
+    pub refused: u64,
+    /// Pairs of records of one key that landed in the wrong order.
+    pub order_exceptions: u64,
+    /// Producers that died and were replaced.
+    pub producer_replacements: u64,
+    /// Parcels that were sent again.
+    pub resent: u64,
+    /// Outcomes that belong to nothing in flight; more than 0 is a fault of this program.
+    pub stray_outcomes: u64,
+}
+
+impl Counters {
+    /// The law of conservation: 0, or records were lost or counted twice.
+    #[must_use]
+    pub fn law(&self, measure: &Measure) -> i64 {
+        self.pulled.cast_signed() - (self.resolved.cast_signed() + measure.in_flight.cast_signed())
+    }
+}
+
+#[derive(Debug)]
+enum Mode {
+    Flow,
+    Drain,
+    Isolate(Isolation),
+}
+
+/// The state of a run; see the module.
+#[derive(Debug)]
+pub struct Pipeline<B, S> {
+    window: Window<B>,
+    sink: S,
+    chain: Chain,
+    source_name: String,
+    /// Entries to hand to the sink next, ahead of the cursor.
+    ready: VecDeque<u64>,
+    /// The next entry that has never been looked at.
+    cursor: u64,
+    gate: Option<KeyGate>,
+    mode: Mode,
+    /// A group is being sent at this moment, so that a refusal at the door belongs to it.
+    isolating: bool,
+    /// Entries that failed since the flow was stopped.
+    failed: Vec<u64>,
+    /// Parcels with the sink.
+    in_sink: usize,
+    dead_producer: Option<String>,
+    resume_at_us: i64,
+    pause_us: i64,
+    /// Entries refused alone with nowhere to go, and when to try them again.
+    parked: Vec<(u64, i64)>,
+    blocked: bool,
+    unreachable: bool,
+    counters: Counters,
+    outcomes: Vec<Outcome>,
+    scratch: Vec<u8>,
+    text: String,
+    spare: Vec<Vec<u8>>,
+}
+
+impl<B: Batch, S: Sink> Pipeline<B, S> {
+    /// Begins a run on a sink.
+    #[must_use]
+    pub fn new(sink: S, chain: Chain, source_name: String) -> Self {
+        Self {
+            window: Window::new(),
+            gate: sink.serial_per_key().then(KeyGate::default),
+            sink,
+            chain,
+            source_name,
+            ready: VecDeque::new(),
+            cursor: 0,
+            mode: Mode::Flow,
+            isolating: false,
+            failed: Vec::new(),
+            in_sink: 0,
+            dead_producer: None,
+            resume_at_us: i64::MIN,
+            pause_us: FIRST_PAUSE_US,
+            parked: Vec::new(),
+            blocked: false,
+            unreachable: false,
+            counters: Counters::default(),
+            outcomes: Vec::new(),
+            scratch: Vec::new(),
+            text: String::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The sink.
+    #[must_use]
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Counts what is in flight, entry by entry.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        self.window.measure()
+    }
+
+    /// Entries in the window, resolved ones behind an unresolved one included.
+    #[must_use]
+    pub fn held_records(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Bytes that the window keeps alive.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.window.bytes()
+    }
+
+    /// Says whether every entry is resolved.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// Number of audit records written into the chain so far.
+    #[must_use]
+    pub fn audits_written(&self) -> u64 {
+        self.chain.len()
+    }
+
+    /// Takes over a batch, in hand-out order.
+    pub fn take(&mut self, batch: B) {
+        let batch = Arc::new(batch);
+        for index in 0..batch.len() {
+            let record = batch.record(index);
+            let entry = Entry {
+                route: match record.kind {
+                    Kind::Event => Route::Event,
+                    Kind::DeadLetter => Route::DeadLetter,
+                    Kind::Control => Route::Control,
+                },
+                leg: Leg::Record,
+                key: if record.key.is_empty() {
+                    0
+                } else {
+                    xxh3_64(record.key.as_bytes()).max(1)
+                },
+                bytes: (record.body.len() + record.key.len()) as u64 + ENTRY_BYTES,
+                received_time_us: record.received_time_us,
+                origin: Origin::Record {
+                    index: u32::try_from(index).unwrap_or(u32::MAX),
+                    sequence: record.sequence,
+                    batch: Arc::clone(&batch),
+                },
+                ..Entry::new()
+            };
+            self.window.push(entry);
+            self.counters.pulled += 1;
+        }
+    }
+
+    /// Adds an audit record about the run itself; it is delivered like any other.
+    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, now_us: i64) {
+        let mut audit = self.spare.pop().unwrap_or_default();
+        self.chain
+            .append(&Facts::of_run(status, counts), now_us, &mut audit);
+        self.window.push(Entry {
+            audit,
+            audit_time_us: now_us,
+            received_time_us: now_us,
+            ..Entry::new()
+        });
+    }
+
+    /// Books what became of a parcel.
+    pub fn settle(&mut self, outcome: Outcome, now_us: i64) {
+        let number = outcome.token;
+        let Some(entry) = self
+            .window
+            .entry_mut(number)
+            .filter(|entry| entry.status == Status::Sent)
+        else {
+            self.counters.stray_outcomes += 1;
+            return;
+        };
+        self.in_sink -= 1;
+        match outcome.result {
+            Ok(landing) => self.land(number, landing),
+            Err(failure) => {
+                entry.status = Status::Held(failure.meaning);
+                entry.resent = true;
+                if failure.meaning == Meaning::Refused {
+                    entry.add_reason(&failure.reason);
+                }
+                if failure.meaning == Meaning::Fatal {
+                    self.dead_producer.get_or_insert(failure.reason);
+                } else if !matches!(self.mode, Mode::Isolate(_)) {
+                    self.stop_flow(number, failure.meaning, &failure.reason, now_us);
+                } else if failure.meaning != Meaning::Refused {
+                    self.pause(failure.meaning, &failure.reason, now_us);
+                }
+            }
+        }
+    }
+
+    fn land(&mut self, number: u64, landing: Landing) {
+        let Some(entry) = self.window.entry_mut(number) else {
+            return;
+        };
+        let route = match entry.leg {
+            Leg::Audit => {
+                self.counters.audits += 1;
+                self.resolve(number);
+                return;
+            }
+            Leg::Record => entry.route,
+            Leg::DeadLetter => Route::DeadLetter,
+            Leg::LastResort => Route::LastResort,
+        };
+        entry.landed = Some((route, landing));
+        let (resent, key, is_control) = (entry.resent, entry.key, entry.route == Route::Control);
+        entry.resent = false;
+        *match route {
+            Route::Event => &mut self.counters.events,
+            Route::Control => &mut self.counters.control,
+            Route::LastResort => &mut self.counters.last_resort,
+            Route::DeadLetter | Route::Audit => &mut self.counters.dead_letters,
+        } += 1;
+        if resent {
+            self.counters.order_exceptions += self.window.inversions(number);
+        }
+        if let Some(next) = self.gate.as_mut().and_then(|gate| gate.release(key)) {
+            self.ready.push_back(next);
+        }
+        if is_control {
+            self.resolve(number);
+        } else if let Some(entry) = self.window.entry_mut(number) {
+            entry.leg = Leg::Audit;
+            entry.status = Status::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
+    fn resolve(&mut self, number: u64) {
+        let Some(entry) = self.window.entry_mut(number) else {
+            return;
+        };
+        entry.status = Status::Resolved;
+        let audit = std::mem::take(&mut entry.audit);
+        if matches!(entry.origin, Origin::Record { .. }) {
+            self.counters.resolved += 1;
+        }
+        if audit.capacity() > 0 {
+            self.spare.push(audit);
+        }
+    }
+
+    /// Does all that can be done now and returns the sequence to commit, if the watermark moved.
+    pub fn advance(&mut self, now_us: i64) -> Option<u64> {
+        loop {
+            if self.dead_producer.is_none() {
+                self.dead_producer = self.sink.fatal();
+            }
+            if self.dead_producer.is_some() && now_us >= self.resume_at_us {
+                self.replace(now_us);
+            }
+            if self.dead_producer.is_none() {
+                self.step(now_us);
+            }
+            let mut outcomes = std::mem::take(&mut self.outcomes);
+            self.sink.end_turn(&mut outcomes);
+            let settled = !outcomes.is_empty();
+            for outcome in outcomes.drain(..) {
+                self.settle(outcome, now_us);
+            }
+            self.outcomes = outcomes;
+            if !settled {
+                break;
+            }
+        }
+        self.note_reach();
+        self.window.advance()
+    }
+
+    fn step(&mut self, now_us: i64) {
+        if matches!(self.mode, Mode::Flow) {
+            self.flow(now_us);
+        }
+        if matches!(self.mode, Mode::Drain) && self.in_sink == 0 {
+            let mut failed = std::mem::take(&mut self.failed);
+            failed.sort_unstable();
+            self.mode = Mode::Isolate(Isolation::new(failed));
+        }
+        while matches!(self.mode, Mode::Isolate(_)) && self.dead_producer.is_none() {
+            if now_us < self.resume_at_us || !self.isolate(now_us) {
+                break;
+            }
+        }
+    }
+
+    /// Sends and judges one group; says whether another step makes sense at once.
+    fn isolate(&mut self, now_us: i64) -> bool {
+        let Mode::Isolate(mut isolation) = std::mem::replace(&mut self.mode, Mode::Flow) else {
+            return false;
+        };
+        while let Some(number) = isolation.to_send() {
+            self.isolating = true;
+            let step = self.deliver(number, now_us);
+            self.isolating = false;
+            match step {
+                delivery::Step::Again => {}
+                delivery::Step::Full | delivery::Step::DeadProducer => {
+                    self.mode = Mode::Isolate(isolation);
+                    return false;
+                }
+                delivery::Step::Sent | delivery::Step::Held => isolation.handed_over(),
+            }
+        }
+        if self.in_sink > 0 {
+            self.mode = Mode::Isolate(isolation);
+            return false;
+        }
+        let failed: Vec<(u64, Meaning)> = isolation
+            .current()
+            .iter()
+            .filter_map(|&number| match self.window.entry(number)?.status {
+                Status::Held(meaning) => Some((number, meaning)),
+                _ => None,
+            })
+            .collect();
+        let verdict = isolation.judge(&failed);
+        if verdict != Verdict::Again {
+            self.unblock();
+        }
+        if let Verdict::Condemn(number) = verdict
+            && !self.condemn(number, now_us)
+        {
+            isolation.give_up_current();
+        }
+        if verdict == Verdict::Done || isolation.current().is_empty() {
+            tracing::info!(
+                held = self.ready.len(),
+                "refused records isolated, deliveries go on"
+            );
+            return true;
+        }
+        self.mode = Mode::Isolate(isolation);
+        true
+    }
+
+    /// Stops the flow because of a failed entry, which waits for its place in the replay.
+    fn stop_flow(&mut self, number: u64, meaning: Meaning, reason: &str, now_us: i64) {
+        self.failed.push(number);
+        if matches!(self.mode, Mode::Flow) {
+            self.mode = Mode::Drain;
+            tracing::warn!(
+                reason,
+                in_flight = self.in_sink,
+                "delivery failed, draining before it is repeated"
+            );
+        }
+        if meaning != Meaning::Refused {
+            self.pause(meaning, reason, now_us);
+        }
+    }
+
+    fn pause(&mut self, meaning: Meaning, reason: &str, now_us: i64) {
+        if now_us + self.pause_us / 2 > self.resume_at_us {
+            self.resume_at_us = now_us + self.pause_us;
+            self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
+        }
+        if meaning == Meaning::Blocked && !self.blocked {
+            self.blocked = true;
+            tracing::error!(
+                reason,
+                "deliveries are blocked, the commit halts; they are repeated until they succeed"
+            );
+        }
+    }
+
+    fn unblock(&mut self) {
+        self.pause_us = FIRST_PAUSE_US;
+        if std::mem::take(&mut self.blocked) {
+            tracing::info!("deliveries go on");
+        }
+    }
+
+    /// Gives a record that was refused alone its next leg; says no if there is none and it is parked.
+    fn condemn(&mut self, number: u64, now_us: i64) -> bool {
+        let Some(entry) = self.window.entry_mut(number) else {
+            return false;
+        };
+        entry.resent = true;
+        let next = match (entry.leg, entry.route) {
+            (Leg::Record, Route::DeadLetter) | (Leg::DeadLetter, _) => Some(Leg::LastResort),
+            (Leg::Record, _) => Some(Leg::DeadLetter),
+            (Leg::LastResort | Leg::Audit, _) => None,
+        };
+        let reason = entry.reason.as_deref().unwrap_or_default();
+        let sequence = entry.sequence();
+        match next {
+            Some(leg) => {
+                self.counters.refused += 1;
+                tracing::warn!(sequence, reason, to = ?leg, "record refused alone, kept as a dead letter");
+                entry.leg = leg;
+            }
+            None => {
+                tracing::error!(
+                    sequence,
+                    reason,
+                    leg = ?entry.leg,
+                    "refused alone and without another destination: it stays unresolved and the commit halts"
+                );
+                entry.status = Status::Parked;
+                self.parked.push((number, now_us + PARKED_PAUSE_US));
+            }
+        }
+        next.is_some()
+    }
+
+    /// Buries the producer, makes a new one, and puts everything that was with the old one up for sending, in order.
+    fn replace(&mut self, now_us: i64) {
+        let reason = self.dead_producer.take().unwrap_or_default();
+        tracing::warn!(
+            reason,
+            in_flight = self.in_sink,
+            "producer died, replacing it and replaying from memory"
+        );
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        let replaced = self.sink.replace(&mut outcomes);
+        for outcome in outcomes.drain(..) {
+            self.settle(outcome, now_us);
+        }
+        self.outcomes = outcomes;
+        let mut again = VecDeque::new();
+        for (number, entry) in self.window.numbered_mut() {
+            if matches!(entry.status, Status::Sent | Status::Held(_)) {
+                entry.status = Status::Ready;
+                entry.resent = true;
+                again.push_back(number);
+            }
+        }
+        again.append(&mut self.ready);
+        self.ready = again;
+        self.failed.clear();
+        self.in_sink = 0;
+        self.mode = Mode::Flow;
+        self.dead_producer = None;
+        match replaced {
+            Ok(()) => self.counters.producer_replacements += 1,
+            Err(failure) => {
+                self.pause(failure.meaning, &failure.reason, now_us);
+                self.dead_producer = Some(failure.reason);
+            }
+        }
+    }
+
+    /// Logs when the destination goes away and when it is back, once each.
+    fn note_reach(&mut self) {
+        match (self.sink.unreachable(), self.unreachable) {
+            (Some(reason), false) => {
+                self.unreachable = true;
+                tracing::warn!(reason, "destination unreachable, the source is slowed down");
+            }
+            (None, true) => {
+                self.unreachable = false;
+                tracing::info!("destination reachable again");
+            }
+            _ => {}
+        }
+    }
+
+    /// Says whether the destination could not be reached at the last look.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable
+    }
+
+    /// When something is due that no outcome will announce, in microseconds since 1970 UTC.
+    #[must_use]
+    pub fn due_us(&self) -> Option<i64> {
+        let resume =
+            (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
+        self.parked.iter().map(|(_, due)| *due).chain(resume).min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,374 @@
+//! One run: open, deliver until the source ends or someone says stop, close, report.
+//!
+//! Responsible for the order of the steps and for what the run's end means to the caller. Refuses to open a source in
+//! memory before its destination has answered: what it hears meanwhile would be lost. Invariant: a run that began
+//! ends with a summary, and a broken law is never a success.
+
+use std::io::{Write, stderr, stdout};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::audit::{Chain, Counts, Status as AuditStatus};
+use crate::config::{AuditTo, Config, Destination, Envelope as ConfigEnvelope};
+use crate::host::{self, LogLevel, Plugin};
+use crate::metrics::{Figures, Metrics};
+use crate::pipeline::{self, Bounds, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
+use crate::sink::{Envelope, KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, Topics};
+use crate::summary::Summary;
+
+/// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
+const INTERVAL_US: i64 = 60_000_000;
+/// How long the last audit record may take after everything else is delivered, in microseconds.
+const LAST_AUDIT_US: i64 = 5_000_000;
+/// How long the source may take to close, in milliseconds.
+const CLOSE_MS: u32 = 5_000;
+
+/// What kind of failure ended a run; the program's exit code hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Something in the configuration or its surroundings must be changed (exit code 78).
+    Config,
+    /// The service refused the credentials or the role (exit code 77).
+    Credentials,
+    /// The source or the destination gave up, or was never there (exit code 69).
+    GaveUp,
+    /// This program is at fault (exit code 70, `EX_SOFTWARE` of sysexits(3)).
+    Internal,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source could not be opened.
+    #[error("source cannot be opened: {0}")]
+    Open(host::Error),
+    /// The destination could not be used.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// The source failed while it ran.
+    #[error("source failed: {0}")]
+    Source(FeedError),
+    /// Records were left over when the time for draining was over.
+    #[error(
+        "{unresolved} records were not delivered within delivery.drain_ms = {drain_ms}; a source in memory loses them"
+    )]
+    Undelivered {
+        /// How many.
+        unresolved: u64,
+        /// The time they had, in milliseconds.
+        drain_ms: u64,
+    },
+    /// Standard output could not be written.
+    #[error("{0}")]
+    Output(String),
+    /// A law of conservation is broken.
+    #[error(
+        "a law of conservation is broken (frames {frames}, records {records}, adapter {adapter}): records were lost or \
+         counted twice, please report this"
+    )]
+    Law {
+        /// The source's law of frames.
+        frames: i64,
+        /// The source's law of records.
+        records: i64,
+        /// The adapter's law.
+        adapter: i64,
+    },
+}
+
+impl Error {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => match FeedError::from(error.clone()).fault {
+                FeedFault::Credentials => ErrorKind::Credentials,
+                FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
+                FeedFault::Broken => ErrorKind::Config,
+            },
+            Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
+            Self::Start(_) => ErrorKind::Config,
+            Self::Source(error) => match error.fault {
+                FeedFault::Credentials => ErrorKind::Credentials,
+                FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
+                FeedFault::Broken => ErrorKind::Internal,
+            },
+            Self::Undelivered { .. } | Self::Output(_) => ErrorKind::GaveUp,
+            Self::Law { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Says whether the same run may succeed later without a change by the user.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Open(error) => error.is_retryable(),
+            Self::Start(error) => error.is_retryable(),
+            Self::Source(error) => error.is_retryable() || error.fault == FeedFault::GaveUp,
+            Self::Undelivered { .. } => true,
+            Self::Output(_) | Self::Law { .. } => false,
+        }
+    }
+}
+
+/// What a run needs beyond its source and its destination.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Name of the source, part of every `auditId`.
+    pub source_name: String,
+    /// The audit's compliance tag.
+    pub compliance_tag: String,
+    /// How much may be unresolved, and for how long after a stop.
+    pub bounds: Bounds,
+    /// Time between two metrics lines, in milliseconds; 0 for none.
+    pub metrics_ms: u64,
+}
+
+/// Microseconds since 1970 UTC by the system's clock.
+#[must_use]
+pub fn wall_clock_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Runs as configured until the source ends or `stop` receives something, and prints the summary to standard error.
+///
+/// # Errors
+/// [`Error`]; see its kinds. The summary has been printed unless the run never began.
+pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
+    let kafka = uses_kafka(config).then(|| kafka_settings(config));
+    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?;
+    let source = plugin
+        .open(&config.source.config.to_string(), LogLevel::current())
+        .map_err(Error::Open)?;
+    let settings = RunSettings {
+        source_name: config.source.name.clone(),
+        compliance_tag: config.audit.compliance_tag.clone(),
+        bounds: Bounds {
+            records: config.delivery.max_in_flight_records,
+            bytes: config.delivery.max_in_flight_bytes,
+            drain_ms: config.delivery.drain_ms,
+        },
+        metrics_ms: config.operations.metrics_ms,
+    };
+    run_feed(Arc::new(source), outlets, &settings, stop, &wall_clock_us)
+}
+
+/// A sink that can say why its output failed.
+pub trait RunSink: Sink {
+    /// Why the output failed, if it did and not because its reader went away.
+    fn output_error(&self) -> Option<String>;
+}
+
+impl RunSink for Outlets {
+    fn output_error(&self) -> Option<String> {
+        Self::output_error(self).map(str::to_owned)
+    }
+}
+
+/// Runs any feed into any sink; see [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn run_feed<F: Feed, S: RunSink>(
+    feed: Arc<F>,
+    sink: S,
+    settings: &RunSettings,
+    stop: &Stop,
+    clock: &dyn Fn() -> i64,
+) -> Result<Summary, Error> {
+    let run_id = Uuid::now_v7().to_string();
+    let begun_us = clock();
+    tracing::info!(run_id, source = settings.source_name, "run opened");
+    let chain = Chain::new(
+        run_id.clone(),
+        settings.source_name.clone(),
+        settings.compliance_tag.clone(),
+    );
+    let mut pipeline: Pipeline<F::Batch, S> = Pipeline::new(sink, chain, settings.source_name.clone());
+    pipeline.note(AuditStatus::RunOpened, None, begun_us);
+
+    let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
+    let mut interval = Interval {
+        last_us: begun_us,
+        before: Counts::default(),
+    };
+    let driven = pipeline::drive(
+        &mut pipeline,
+        &feed,
+        settings.bounds,
+        stop,
+        clock,
+        &mut |pipeline, feed, now_us| {
+            if metrics.due(now_us) {
+                let stats = feed.stats().unwrap_or_default();
+                metrics.print(
+                    Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), now_us),
+                    now_us,
+                );
+            }
+            interval.note(pipeline, feed, now_us);
+        },
+    );
+
+    let stats = feed.stats().unwrap_or_default();
+    let mut committed = driven.committed;
+    let closed_us = clock();
+    pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
+    committed = pipeline::finish(
+        &mut pipeline,
+        feed.as_ref(),
+        closed_us.saturating_add(LAST_AUDIT_US),
+        clock,
+    )
+    .or(committed);
+
+    let (counters, measure) = (pipeline.counters(), pipeline.measure());
+    let stats = feed.stats().unwrap_or(stats);
+    let ended_us = clock();
+    let summary = Summary {
+        run_id,
+        ending: describe(&driven.ending),
+        duration_ms: (ended_us - begun_us) / 1000,
+        committed,
+        counters,
+        measure,
+        audits_written: pipeline.audits_written(),
+        figures: Figures::read(&stats, &counters, &measure, ended_us),
+        source: stats,
+    };
+    let output_error = pipeline.sink().output_error();
+    // batches go back to the source before it closes
+    drop(pipeline);
+    if let Err(error) = feed.close(CLOSE_MS) {
+        tracing::warn!(%error, "source did not close in time");
+    }
+    // a closed standard error must not end the run differently
+    writeln!(stderr(), "{summary}\nsummary {}", summary.to_json()).ok();
+    judge(summary, driven.ending, output_error, settings.bounds.drain_ms)
+}
+
+fn judge(
+    summary: Summary,
+    ending: Ending,
+    output_error: Option<String>,
+    drain_ms: u64,
+) -> Result<Summary, Error> {
+    let figures = &summary.figures;
+    if !figures.laws_hold() {
+        let error = Error::Law {
+            frames: figures.frames_law,
+            records: figures.records_law,
+            adapter: figures.adapter_law,
+        };
+        tracing::error!(%error, "run closed with a broken law");
+        return Err(error);
+    }
+    match (ending, output_error) {
+        (Ending::SourceFailed(error), _) => Err(Error::Source(error)),
+        (Ending::OutputClosed, Some(error)) => Err(Error::Output(error)),
+        (Ending::DeadlinePassed, _) if summary.measure.in_flight > 0 => Err(Error::Undelivered {
+            unresolved: summary.measure.in_flight,
+            drain_ms,
+        }),
+        (Ending::OutputClosed | Ending::Ended | Ending::DeadlinePassed, _) => Ok(summary),
+    }
+}
+
+fn describe(ending: &Ending) -> String {
+    match ending {
+        Ending::Ended => "source drained, everything resolved".to_owned(),
+        Ending::SourceFailed(error) => format!("source failed: {error}"),
+        Ending::OutputClosed => "the reader of standard output went away".to_owned(),
+        Ending::DeadlinePassed => "the time for draining was over".to_owned(),
+    }
+}
+
+fn totals<B: pipeline::Batch, S: Sink>(stats: &Value, pipeline: &Pipeline<B, S>) -> Counts {
+    let counters = pipeline.counters();
+    Counts {
+        pulled: counters.pulled,
+        resolved: counters.resolved,
+        audits: pipeline.audits_written() + 1,
+        ..Counts::from_stats(stats)
+    }
+}
+
+struct Interval {
+    last_us: i64,
+    before: Counts,
+}
+
+impl Interval {
+    fn note<F: Feed, S: Sink>(&mut self, pipeline: &mut Pipeline<F::Batch, S>, feed: &F, now_us: i64) {
+        if now_us - self.last_us < INTERVAL_US {
+            return;
+        }
+        self.last_us = now_us;
+        let Ok(stats) = feed.stats() else { return };
+        let now = totals(&stats, pipeline);
+        pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), now_us);
+        self.before = now;
+    }
+}
+
+fn uses_kafka(config: &Config) -> bool {
+    config.delivery.to == Destination::Kafka || config.audit.to == AuditTo::Kafka
+}
+
+fn routing(config: &Config) -> Routing {
+    let audit = match (config.audit.to, &config.audit.path) {
+        (AuditTo::Kafka, _) => Outlet::Kafka,
+        (AuditTo::Lines, _) => Outlet::Lines,
+        (AuditTo::File, Some(path)) => Outlet::File(path.clone()),
+        (AuditTo::File, None) => Outlet::Absent,
+    };
+    match config.delivery.to {
+        Destination::Kafka => Routing {
+            events: Outlet::Kafka,
+            dead_letters: Outlet::Kafka,
+            control: Outlet::Kafka,
+            audit,
+            last_resort: Outlet::File(config.dead_letter.path.clone()),
+        },
+        Destination::Lines => Routing {
+            events: Outlet::Lines,
+            dead_letters: Outlet::Lines,
+            control: config.control.path.clone().map_or(Outlet::Lines, Outlet::File),
+            audit,
+            last_resort: Outlet::File(config.dead_letter.path.clone()),
+        },
+    }
+}
+
+fn kafka_settings(config: &Config) -> KafkaSettings {
+    let kafka = &config.kafka;
+    KafkaSettings {
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        topics: Topics {
+            events: kafka.topics.events.clone(),
+            audit: kafka.topics.audit.clone(),
+            dead_letter: kafka.topics.dead_letter.clone(),
+            control: kafka.topics.control.clone(),
+        },
+        envelope: match kafka.envelope {
+            ConfigEnvelope::Binary => Envelope::Binary,
+            ConfigEnvelope::Structured => Envelope::Structured,
+            ConfigEnvelope::None => Envelope::None,
+        },
+        default_source: config.source.name.clone(),
+        message_max_bytes: kafka.message_max_bytes as usize,
+        start_timeout_ms: kafka.start_timeout_ms,
+        create_topics: kafka.create_topics,
+        partitions: kafka.partitions,
+        replication_factor: kafka.replication_factor,
+        librdkafka: kafka.librdkafka.clone(),
+        max_in_flight_records: config.delivery.max_in_flight_records,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What librdkafka calls back into, on its polling thread.
+//!
+//! Responsible for carrying outcomes and states out of the callbacks. Refuses to block, to log per record, or to
+//! share a lock with the sender. Invariant: the queue of outcomes has room for every parcel that can be in flight,
+//! so that an outcome never has to be dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::Sender;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::super::{Failure, Landing, Outcome};
+use super::meaning::{Meaning, meaning_of};
+
+/// States of the connection, written by callbacks and read by the pipeline.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    /// No broker can be reached.
+    pub(super) all_brokers_down: AtomicBool,
+    /// The producer reported a fatal error.
+    pub(super) fatal: AtomicBool,
+    /// Outcomes that found no room; more than 0 is a fault of this program.
+    pub(super) lost_outcomes: AtomicU64,
+}
+
+/// The context of one producer; a replacement gets a new one, so that late outcomes of the old cannot be mistaken.
+pub(super) struct Context {
+    pub(super) outcomes: Sender<Outcome>,
+    pub(super) states: Arc<States>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // a broker that is away is reported once per change by the pipeline; the library says it at every attempt
+        tracing::debug!(target: "librdkafka", ?level, facility, message, "client library");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if self.states.all_brokers_down.load(Ordering::Relaxed) && names_a_broker_that_is_up(statistics) {
+            self.states.all_brokers_down.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn error(&self, error: KafkaError, _reason: &str) {
+        // every error arrives twice; setting a flag twice is harmless
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.states.all_brokers_down.store(true, Ordering::Relaxed)
+            }
+            Some(RDKafkaErrorCode::Fatal) => self.states.fatal.store(true, Ordering::Release),
+            _ => {}
+        }
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        let result = match result {
+            Ok(message) => {
+                self.states.all_brokers_down.store(false, Ordering::Relaxed);
+                Ok(Landing::Kafka {
+                    partition: message.partition(),
+                    offset: (message.offset() >= 0).then(|| message.offset()),
+                })
+            }
+            Err((error, _)) => Err(failure_of(error)),
+        };
+        if self
+            .outcomes
+            .try_send(Outcome {
+                token: token as u64,
+                result,
+            })
+            .is_err()
+        {
+            self.states.lost_outcomes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The failure behind an error of librdkafka, in the broker's or the library's own words.
+pub(super) fn failure_of(error: &KafkaError) -> Failure {
+    match error.rdkafka_error_code() {
+        Some(code) => Failure {
+            meaning: meaning_of(code),
+            reason: code.to_string(),
+        },
+        None => Failure {
+            meaning: Meaning::Rewind,
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn names_a_broker_that_is_up(statistics: &[u8]) -> bool {
+    let Ok(statistics) = serde_json::from_slice::<serde_json::Value>(statistics) else {
+        return false;
+    };
+    let brokers = statistics.get("brokers").and_then(serde_json::Value::as_object);
+    brokers.is_some_and(|brokers| brokers.values().any(|broker| broker["state"] == "UP"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> (Context, crossbeam_channel::Receiver<Outcome>) {
+        let (outcomes, arrivals) = crossbeam_channel::bounded(1);
+        (
+            Context {
+                outcomes,
+                states: Arc::default(),
+            },
+            arrivals,
+        )
+    }
+
+    #[test]
+    fn brokers_are_away_until_one_is_up_again() {
+        let (context, _arrivals) = context();
+        context.error(
+            KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure),
+            "one of three",
+        );
+        assert!(!context.states.all_brokers_down.load(Ordering::Relaxed));
+        context.error(
+            KafkaError::Global(RDKafkaErrorCode::AllBrokersDown),
+            "3/3 brokers are down",
+        );
+        context.stats_raw(br#"{"brokers": {"a": {"state": "CONNECT"}, "b": {"state": "DOWN"}}}"#);
+        assert!(context.states.all_brokers_down.load(Ordering::Relaxed));
+        context.stats_raw(br#"{"brokers": {"a": {"state": "CONNECT"}, "b": {"state": "UP"}}}"#);
+        assert!(!context.states.all_brokers_down.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_fatal_error_is_remembered() {
+        let (context, _arrivals) = context();
+        context.error(KafkaError::Global(RDKafkaErrorCode::Fatal), "lost its sequence");
+        assert!(context.states.fatal.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn failures_speak_the_brokers_words() {
+        let failure = failure_of(&KafkaError::MessageProduction(
+            RDKafkaErrorCode::MessageSizeTooLarge,
+        ));
+        assert_eq!(failure.meaning, Meaning::Refused);
+        assert!(failure.reason.contains("size too large"), "{}", failure.reason);
+    }
+}

@@ -1,0 +1,256 @@
+//! The table that says which route goes to which outlet, and the set of outlets behind it as one sink.
+//!
+//! Responsible for routing and for adding up what the outlets say of themselves. Refuses a route without an outlet.
+//! Invariant: a route has one outlet for the whole run.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crossbeam_channel::{Receiver, never};
+
+use super::kafka::{KafkaSettings, KafkaSink, Meaning, StartError};
+use super::{Failure, LinesSink, Outcome, Parcel, RecordFile, Route, SendError, Sink};
+
+/// Where one route goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// The topic of the route.
+    Kafka,
+    /// Lines on standard output.
+    Lines,
+    /// A local file.
+    File(PathBuf),
+    /// Nowhere: parcels of this route are failures.
+    Absent,
+}
+
+/// The outlet of each route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Normalized events.
+    pub events: Outlet,
+    /// Dead letters.
+    pub dead_letters: Outlet,
+    /// Control records.
+    pub control: Outlet,
+    /// Audit records.
+    pub audit: Outlet,
+    /// Dead letters that their own destination refused.
+    pub last_resort: Outlet,
+}
+
+impl Routing {
+    fn into_table(self) -> [Outlet; 5] {
+        [
+            self.events,
+            self.dead_letters,
+            self.control,
+            self.audit,
+            self.last_resort,
+        ]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Kafka,
+    Lines,
+    File(usize),
+    Absent,
+}
+
+/// All outlets of a run, as one sink.
+#[derive(Debug)]
+pub struct Outlets {
+    ways: [Way; 5],
+    kafka: Option<KafkaSink>,
+    lines: Option<LinesSink>,
+    files: Vec<RecordFile>,
+    nothing: Receiver<Outcome>,
+}
+
+impl Outlets {
+    /// Sets up the outlets that the table names; connects to Kafka if it names that.
+    ///
+    /// # Errors
+    /// [`StartError`] if Kafka cannot be reached, lacks a topic, or is named without settings.
+    pub fn start(
+        routing: Routing,
+        kafka: Option<KafkaSettings>,
+        standard_output: Box<dyn Write + Send>,
+    ) -> Result<Self, StartError> {
+        let table = routing.into_table();
+        let mut files: Vec<(PathBuf, RecordFile)> = Vec::new();
+        let mut ways = [Way::Absent; 5];
+        for (way, outlet) in ways.iter_mut().zip(&table) {
+            *way = match outlet {
+                Outlet::Kafka => Way::Kafka,
+                Outlet::Lines => Way::Lines,
+                Outlet::Absent => Way::Absent,
+                Outlet::File(path) => {
+                    // routes may share a file: one descriptor then, or the lengths would disagree
+                    let known = files.iter().position(|(other, _)| other == path);
+                    Way::File(known.unwrap_or_else(|| {
+                        files.push((path.clone(), RecordFile::new(path)));
+                        files.len() - 1
+                    }))
+                }
+            };
+        }
+        let used: Vec<Route> = Route::ALL
+            .into_iter()
+            .filter(|route| matches!(ways[route.index()], Way::Kafka))
+            .collect();
+        let kafka = match kafka {
+            Some(settings) if !used.is_empty() => Some(KafkaSink::start(settings, &used)?),
+            None if !used.is_empty() => {
+                return Err(StartError::Settings(
+                    "a route goes to kafka, but there are no kafka settings".to_owned(),
+                ));
+            }
+            _ => None,
+        };
+        let lines = ways
+            .iter()
+            .any(|way| matches!(way, Way::Lines))
+            .then(|| LinesSink::new(standard_output));
+        Ok(Self {
+            ways,
+            kafka,
+            lines,
+            files: files.into_iter().map(|(_, file)| file).collect(),
+            nothing: never(),
+        })
+    }
+
+    /// Why standard output failed, if it did and not because its reader went away.
+    #[must_use]
+    pub fn output_error(&self) -> Option<&str> {
+        self.lines.as_ref().and_then(LinesSink::error)
+    }
+}
+
+impl Sink for Outlets {
+    fn send(&mut self, token: u64, parcel: &Parcel<'_>) -> Result<(), SendError> {
+        match (self.ways[parcel.route.index()], &mut self.kafka, &mut self.lines) {
+            (Way::Kafka, Some(kafka), _) => return kafka.send(token, parcel),
+            (Way::Lines, _, Some(lines)) => lines.push(token, parcel),
+            (Way::File(file), _, _) => self.files[file].push(token, parcel),
+            _ => {
+                return Err(SendError::Failed(Failure {
+                    meaning: Meaning::Blocked,
+                    reason: format!(
+                        "there is no destination for {} records: set dead_letter.path",
+                        parcel.route.kind()
+                    ),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn end_turn(&mut self, outcomes: &mut Vec<Outcome>) {
+        if let Some(lines) = &mut self.lines {
+            lines.flush(outcomes);
+        }
+        for file in &mut self.files {
+            file.flush(outcomes);
+        }
+    }
+
+    fn arrivals(&self) -> &Receiver<Outcome> {
+        self.kafka.as_ref().map_or(&self.nothing, KafkaSink::arrivals)
+    }
+
+    fn replace(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
+        self.end_turn(outcomes);
+        self.kafka
+            .as_mut()
+            .map_or(Ok(()), |kafka| kafka.replace(outcomes))
+    }
+
+    fn fatal(&self) -> Option<String> {
+        self.kafka.as_ref().and_then(KafkaSink::fatal)
+    }
+
+    fn serial_per_key(&self) -> bool {
+        self.kafka.as_ref().is_some_and(KafkaSink::serial_per_key)
+    }
+
+    fn unreachable(&self) -> Option<String> {
+        self.kafka.as_ref().and_then(KafkaSink::unreachable)
+    }
+
+    fn closed(&self) -> bool {
+        self.lines.as_ref().is_some_and(LinesSink::closed)
+    }
+
+    fn place(&self, route: Route) -> &str {
+        match (self.ways[route.index()], &self.kafka) {
+            (Way::Kafka, Some(kafka)) => kafka.topic(route),
+            (Way::File(file), _) => self.files[file].shown(),
+            _ => "lines",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel(route: Route) -> Parcel<'static> {
+        Parcel {
+            route,
+            sequence: Some(1),
+            key: "k",
+            body: b"{}",
+            time_us: 0,
+            record: None,
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn routes_go_where_the_table_says_and_may_share_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("side.jsonl");
+        let routing = Routing {
+            events: Outlet::Lines,
+            dead_letters: Outlet::File(path.clone()),
+            control: Outlet::File(path.clone()),
+            audit: Outlet::Lines,
+            last_resort: Outlet::Absent,
+        };
+        let mut outlets = Outlets::start(routing, None, Box::new(std::io::sink())).unwrap();
+        let mut outcomes = Vec::new();
+        for (token, route) in [Route::Event, Route::DeadLetter, Route::Control, Route::Audit]
+            .into_iter()
+            .enumerate()
+        {
+            outlets.send(token as u64, &parcel(route)).unwrap();
+        }
+        outlets.end_turn(&mut outcomes);
+        assert_eq!(outcomes.len(), 4);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        assert!(outlets.place(Route::Control).ends_with("side.jsonl"));
+        assert!(matches!(
+            outlets.send(9, &parcel(Route::LastResort)),
+            Err(SendError::Failed(_))
+        ));
+    }
+
+    #[test]
+    fn a_route_to_kafka_without_settings_is_refused_at_start() {
+        let routing = Routing {
+            events: Outlet::Kafka,
+            dead_letters: Outlet::Kafka,
+            control: Outlet::Kafka,
+            audit: Outlet::Kafka,
+            last_resort: Outlet::Absent,
+        };
+        assert!(matches!(
+            Outlets::start(routing, None, Box::new(std::io::sink())),
+            Err(StartError::Settings(_))
+        ));
+    }
+}

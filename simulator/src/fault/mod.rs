@@ -1,0 +1,275 @@
+//! The fault script: what goes wrong and when, from text, JSON or code, and which faults are due.
+//!
+//! Refuses an action at a moment at which it has no meaning (a close at login). The invariant: a fault fires once,
+//! except `every` (each n-th event) and the ranges of login, connect and subscribe.
+//!
+//! Text form, one fault: `TRIGGER ACTION [ARGUMENTS]`, for instance `after=1000 close 1001 going away`.
+//! JSON form: `{"when":{"after":1000},"do":{"close":{"code":1001,"reason":"going away"}}}`.
+//! `text` reads faults, `script` knows which are due.
+
+mod script;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+pub(crate) use script::Script;
+pub use text::parse_script;
+
+/// Largest frame in bytes that the simulator really sends.
+const MAX_OVERSIZED_BYTES: u64 = 256 << 20;
+
+/// One fault: when, and what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The trigger.
+    pub when: Trigger,
+    /// What happens.
+    #[serde(rename = "do")]
+    pub action: Action,
+}
+
+/// Which of a row of logins, connects or subscriptions, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turns {
+    /// The first one concerned.
+    pub first: u64,
+    /// The last one concerned; none: only the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+}
+
+impl Turns {
+    /// Only the `turn`-th.
+    #[must_use]
+    pub fn only(turn: u64) -> Self {
+        Self {
+            first: turn,
+            last: None,
+        }
+    }
+
+    /// The `turn`-th and all later ones.
+    #[must_use]
+    pub fn starting_at(turn: u64) -> Self {
+        Self {
+            first: turn,
+            last: Some(u64::MAX),
+        }
+    }
+
+    fn contains(self, turn: u64) -> bool {
+        (self.first..=self.last.unwrap_or(self.first)).contains(&turn)
+    }
+}
+
+/// When a fault fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// At once, or as soon as somebody is subscribed.
+    Now,
+    /// After so many events have been put on a socket, over all connections.
+    After(u64),
+    /// At this many milliseconds of the own clock, which starts at the first subscription.
+    At(u64),
+    /// Each time that many more events have been put on a socket.
+    Every(u64),
+    /// At these logins.
+    Login(Turns),
+    /// At these upgrade requests.
+    Connect(Turns),
+    /// At these subscriptions.
+    Subscribe(Turns),
+}
+
+/// The form of a `Retry-After` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAfter {
+    /// Seconds.
+    Seconds(u64),
+    /// An HTTP date that many seconds from now.
+    DateIn(u64),
+}
+
+/// How a malformed frame is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MalformedShape {
+    /// JSON that ends in the middle.
+    Cut,
+    /// JSON whose values have the wrong types.
+    Types,
+    /// Not JSON at all.
+    Text,
+}
+
+/// An offence against RFC 6455. The client has to fail the connection; no event follows until it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offence {
+    /// A masked server frame (5.1).
+    Masked,
+    /// A ping without FIN (5.4).
+    FragmentedControl,
+    /// A ping of 126 bytes (5.5).
+    LongControl,
+    /// A text frame that is not UTF-8 (8.1).
+    InvalidUtf8,
+    /// A text frame with RSV1 though no extension was agreed (5.2).
+    ReservedBits,
+    /// A frame with opcode 0x3 (5.2).
+    ReservedOpcode,
+    /// A continuation frame that continues nothing (5.4).
+    LoneContinuation,
+    /// A close frame with the code 1005, which must not be sent (7.4.1).
+    ForbiddenCloseCode,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Sends a close frame, then ends the connection.
+    Close {
+        /// The close code.
+        code: u16,
+        /// The reason.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Ends the connection with FIN and without a close frame.
+    Drop,
+    /// Ends the connection with RST; what lies unread on either side is lost.
+    Reset,
+    /// Sends nothing, answers no ping, still reads. Events that fall due meanwhile are sent afterwards, or are unsent
+    /// once another connection has subscribed.
+    Silence {
+        /// For so many milliseconds.
+        ms: u64,
+    },
+    /// Neither reads nor writes.
+    Stall {
+        /// For so many milliseconds; none: until the simulator stops.
+        #[serde(default)]
+        ms: Option<u64>,
+    },
+    /// Sends an earlier event again.
+    Duplicate {
+        /// Which one: 1 is the last event sent.
+        back: u64,
+    },
+    /// Sends a malformed frame.
+    Malformed {
+        /// How it is malformed.
+        shape: MalformedShape,
+    },
+    /// Sends the next event as a binary frame.
+    Binary,
+    /// Sends the next event in fragments.
+    Fragmented {
+        /// In so many.
+        parts: usize,
+    },
+    /// Sends a large text frame.
+    Oversized {
+        /// Its payload.
+        bytes: u64,
+        /// Sends only the frame's header, and nothing after it.
+        #[serde(default)]
+        announced: bool,
+    },
+    /// Breaks RFC 6455.
+    Offence(Offence),
+    /// Sends every file of the replay folder.
+    Replay,
+    /// At login or connect: answers with this status. At a subscription: an error frame with it.
+    Refuse {
+        /// HTTP status, 400 to 599.
+        status: u16,
+        /// With a `Retry-After`.
+        #[serde(default)]
+        retry_after: Option<RetryAfter>,
+    },
+    /// At login: 400 with "rate limit exceeded; …", as Genesys throttles.
+    RateLimited,
+    /// At login: 200 without a token.
+    NoToken,
+    /// Answers only after a while.
+    Slow {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Never answers.
+    Hang,
+}
+
+impl Fault {
+    /// Checks that the action has a meaning at the trigger and that its numbers are in range.
+    ///
+    /// # Errors
+    /// [`Error::Fault`], not retryable.
+    pub fn check(&self) -> Result<(), Error> {
+        let fault = |reason: &str| {
+            Err(Error::Fault {
+                text: format!("{self:?}"),
+                reason: reason.to_owned(),
+            })
+        };
+        let gate = matches!(
+            self.when,
+            Trigger::Login(_) | Trigger::Connect(_) | Trigger::Subscribe(_)
+        );
+        let login = matches!(self.when, Trigger::Login(_));
+        match &self.action {
+            Action::RateLimited | Action::NoToken if !login => {
+                return fault("only a login can answer this way");
+            }
+            Action::RateLimited | Action::NoToken => {}
+            Action::Refuse { .. } | Action::Slow { .. } | Action::Hang if !gate => {
+                return fault("this needs a trigger login=K, connect=K or subscribe=K");
+            }
+            Action::Refuse { status, .. } if !(400..=599).contains(status) => {
+                return fault("status must be 400 to 599");
+            }
+            Action::Refuse { .. } | Action::Slow { .. } | Action::Hang => {}
+            _ if gate => {
+                return fault("at login, connect and subscribe only refuse, slow and hang are possible");
+            }
+            Action::Close { code, .. } if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) => {
+                return fault(
+                    "close code must be 1000-1003, 1007-1014 or 3000-4999; see offence forbidden-close-code",
+                );
+            }
+            Action::Oversized {
+                bytes,
+                announced: false,
+            } if *bytes > MAX_OVERSIZED_BYTES => {
+                return fault(
+                    "at most 268435456 bytes are really sent; add \"announced\" to send the header only",
+                );
+            }
+            Action::Oversized { bytes, .. } if *bytes < 64 || *bytes > i64::MAX.cast_unsigned() => {
+                return fault("bytes must be 64 to 9223372036854775807");
+            }
+            Action::Duplicate { back } if !(1..=64).contains(back) => return fault("back must be 1 to 64"),
+            Action::Fragmented { parts } if !(2..=64).contains(parts) => {
+                return fault("parts must be 2 to 64");
+            }
+            _ => {}
+        }
+        match self.when {
+            Trigger::Every(0) => fault("every needs at least 1"),
+            Trigger::Login(turns) | Trigger::Connect(turns) | Trigger::Subscribe(turns)
+                if turns.first == 0 || turns.last.is_some_and(|last| last < turns.first) =>
+            {
+                fault("turns are counted from 1 and must not end before they begin")
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A session: connect, subscribe, listen, and come back, until it is told to stop or cannot go on.
+//!
+//! Responsible for the order of things: token, subscription spacing, connection, acknowledgement, gaps, delays. It
+//! refuses to decide what a frame means (admission does) and to keep records (the queue does). Invariant: records that
+//! admission has built are published before the next wait, so that the session may be stopped at any wait.
+
+mod failure;
+mod interruptions;
+mod listen;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::admission::{Admission, Room};
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::config::KeepAlive;
+use crate::gap::{Cause, Detail, LossKind};
+use crate::queue::{Ending, Queue};
+use crate::subscription::Subscription;
+use crate::transport::socket::{Received, Socket};
+pub(crate) use failure::{Failure, FailureKind};
+use interruptions::Interruptions;
+use status::{State, Status};
+
+/// RFC 6455 close code: the purpose of the connection is fulfilled.
+const CLOSE_NORMAL: u16 = 1000;
+
+/// RFC 6455 close code: a message is too big to process.
+const CLOSE_TOO_BIG: u16 = 1009;
+
+/// Share of the queue's bounds below which reading goes on after it was full.
+const RESUME_BELOW: f64 = 0.9;
+
+/// What the host wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    /// Listen.
+    #[default]
+    Run,
+    /// Stop reading, record the gap, end in good order.
+    Drain,
+    /// End at once.
+    Close,
+}
+
+/// Gets tokens and connections; one implementation per transport, one for tests.
+pub(crate) trait Link {
+    /// Returns an access token.
+    async fn token(&mut self) -> Result<SecretString, Failure>;
+
+    /// Forgets the token, since the server does not take it.
+    fn discard_token(&mut self);
+
+    /// Opens a connection.
+    async fn connect(&mut self) -> Result<Socket, Failure>;
+}
+
+/// The numbers of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) subscription: Subscription,
+    pub(crate) subscription_interval: Duration,
+    pub(crate) subscribe_grace: Duration,
+    /// Deadline for sending the subscription.
+    pub(crate) send: Duration,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) stall: Duration,
+}
+
+/// Why a connection, or the attempt to make one, is over.
+#[derive(Debug)]
+enum Break {
+    /// It failed.
+    Failed(Failure),
+    /// We closed it, because the queue stayed full.
+    QueueFull,
+}
+
+/// See the module documentation.
+pub(crate) struct Session<L, R> {
+    link: L,
+    admission: Admission,
+    queue: Arc<Queue>,
+    backoff: Backoff<R>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    status: Arc<Status>,
+    interruptions: Interruptions,
+    session_token: SecretString,
+    socket: Option<Socket>,
+    /// Read, but not admitted for want of room.
+    held: Option<Received>,
+    /// When the last subscription was sent.
+    subscription_sent_at: Option<Instant>,
+    /// Since when the current connection has been subscribed.
+    subscribed_at: Option<Instant>,
+    has_subscribed: bool,
+    /// Failures since the last subscription, and the kind of the latest.
+    failures: u64,
+    last_failure: Option<FailureKind>,
+}
+
+impl<L: Link, R: Rng> Session<L, R> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts that a test replaces, each of its own type"
+    )]
+    pub(crate) fn new(
+        link: L,
+        admission: Admission,
+        queue: Arc<Queue>,
+        backoff: Backoff<R>,
+        settings: Settings,
+        source: &str,
+        clock: Arc<dyn Clock>,
+        status: Arc<Status>,
+    ) -> Self {
+        let origin = crate::gap::Origin {
+            source: source.to_owned(),
+            topics: settings.subscription.events.clone(),
+        };
+        let interruptions = Interruptions::new(origin, Arc::clone(&status));
+        Self {
+            link,
+            admission,
+            queue,
+            backoff,
+            settings,
+            clock,
+            status,
+            interruptions,
+            session_token: uuid::Uuid::new_v4().to_string().into(),
+            socket: None,
+            held: None,
+            subscription_sent_at: None,
+            subscribed_at: None,
+            has_subscribed: false,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    /// Runs until a command stops it or it cannot go on. A sender that is gone counts as [`Command::Close`].
+    pub(crate) async fn run(mut self, mut commands: watch::Receiver<Command>) {
+        let command = tokio::select! {
+            biased;
+            command = stop(&mut commands) => command,
+            ending = self.live() => {
+                tracing::error!(error = ending.message, "source gives up");
+                self.status.enter(State::Failed);
+                self.publish();
+                self.queue.end(ending);
+                return;
+            }
+        };
+        if command == Command::Drain {
+            tokio::select! {
+                biased;
+                () = closed(&mut commands) => {}
+                () = self.drain() => {}
+            }
+        }
+        tracing::info!("source ended");
+        self.status.enter(State::Ended);
+    }
+
+    /// Stops reading, records the gap, ends the queue, and only then says goodbye to the server.
+    async fn drain(&mut self) {
+        tracing::info!("draining: no longer reading");
+        self.status.enter(State::Draining);
+        let now_us = self.clock.now_us();
+        // Closed by hand, not by a guard: what was held is one record above the bounds at most, and it is not lost.
+        self.admit_held(Room::UNBOUNDED);
+        if self.has_subscribed {
+            let from_us = self.socket.as_ref().map_or(now_us, Socket::empty_us);
+            let detail = Detail::new(LossKind::Local, None);
+            self.interruptions
+                .absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
+        }
+        self.publish();
+        self.queue.end(Ending::drained());
+        if let Some(socket) = self.socket.take() {
+            socket.close(CLOSE_NORMAL, "").await;
+        }
+    }
+
+    /// Connects again and again; returns only when there is no point in going on.
+    async fn live(&mut self) -> Ending {
+        loop {
+            let broken = self.connection().await;
+            self.socket = None;
+            self.subscribed_at = None;
+            match broken {
+                Break::QueueFull => {
+                    self.status.enter(State::Disconnected);
+                    self.room_again().await;
+                }
+                Break::Failed(failure) => match self.failed(&failure) {
+                    Ok(delay) => tokio::time::sleep(delay).await,
+                    Err(ending) => return ending,
+                },
+            }
+        }
+    }
+
+    /// Makes one connection and listens on it until it breaks.
+    async fn connection(&mut self) -> Break {
+        match self.subscribe().await {
+            Ok(()) => self.listen().await,
+            Err(failure) => Break::Failed(failure),
+        }
+    }
+
+    async fn subscribe(&mut self) -> Result<(), Failure> {
+        self.status.enter(State::Connecting);
+        let token = self.link.token().await?;
+        // Built and checked before there is a connection: nothing is opened for a payload that may not be sent.
+        let payload = self.settings.subscription.payload(&token, &self.session_token)?;
+        if let Some(sent_at) = self.subscription_sent_at {
+            tokio::time::sleep_until(sent_at + self.settings.subscription_interval).await;
+        }
+        let socket = self.socket.insert(self.link.connect().await?);
+        let now_us = self.clock.now_us();
+        self.status.enter(State::Subscribing);
+        self.status.update(|figures| {
+            figures.connects_total += 1;
+            figures.reconnects_total += u64::from(self.has_subscribed);
+            figures.subscriptions_total += 1;
+            figures.connected_since_us = Some(now_us);
+        });
+        self.subscription_sent_at = Some(Instant::now());
+        match tokio::time::timeout(self.settings.send, socket.send(&payload)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(loss)) => Err(Failure::from(&loss)),
+            Err(_) => {
+                let loss = crate::transport::socket::Loss::new(LossKind::Silence, None);
+                Err(Failure {
+                    text: "server did not take the subscription".to_owned(),
+                    ..Failure::from(&loss)
+                })
+            }
+        }
+    }
+
+    /// Notes that the subscription counts; the first sign of it does. A frame that was held over the loss of its
+    /// connection is no sign.
+    fn subscribed(&mut self, now_us: i64) {
+        if self.subscribed_at.is_some() || self.socket.is_none() {
+            return;
+        }
+        self.subscribed_at = Some(Instant::now());
+        self.status.enter(State::Subscribed);
+        self.interruptions.listening(&mut self.admission, now_us);
+        if self.has_subscribed {
+            tracing::info!(failed_attempts = self.failures, "subscribed again");
+        } else {
+            tracing::info!(events = self.settings.subscription.events.join(","), "subscribed");
+        }
+        self.has_subscribed = true;
+        self.failures = 0;
+        self.last_failure = None;
+    }
+
+    /// Takes note of a failure; returns the wait before the next attempt, or the end.
+    fn failed(&mut self, failure: &Failure) -> Result<Duration, Ending> {
+        self.status.enter(State::Disconnected);
+        self.status.update(|figures| {
+            figures.failed_attempts_total += 1;
+            figures.last_error = Some(failure.text.clone());
+        });
+        let repeated = self.last_failure.replace(failure.kind) == Some(failure.kind);
+        self.failures += 1;
+        if failure.kind == FailureKind::Token {
+            self.link.discard_token();
+        }
+        let ending = |status, message| Ending {
+            status,
+            code: failure.code.into(),
+            message,
+        };
+        if !self.has_subscribed {
+            match failure.kind {
+                FailureKind::Credentials | FailureKind::Token => {
+                    return Err(ending(plugin_abi::status::AUTH, failure.text.clone()));
+                }
+                FailureKind::Configuration => {
+                    return Err(ending(plugin_abi::status::CONFIG, failure.text.clone()));
+                }
+                FailureKind::Transient | FailureKind::Throttled => {}
+            }
+        }
+        let Some(delay) = self.backoff.next_delay(failure.pace(repeated)) else {
+            let message = format!(
+                "gave up after {} failed attempts: {}",
+                self.backoff.attempts(),
+                failure.text
+            );
+            return Err(ending(plugin_abi::status::FAILED, message));
+        };
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        if repeated {
+            tracing::debug!(
+                error = failure.text,
+                delay_ms,
+                attempt = self.failures,
+                "not connected, trying again"
+            );
+        } else {
+            tracing::warn!(error = failure.text, delay_ms, "not connected, trying again");
+        }
+        Ok(delay)
+    }
+
+    /// Publishes what admission has built.
+    fn publish(&mut self) {
+        self.status.publish_frames(&self.admission);
+        if let Some(chunk) = self.admission.take_chunk() {
+            self.queue.publish(chunk);
+        }
+    }
+}
+
+/// Waits for a command other than [`Command::Run`].
+async fn stop(commands: &mut watch::Receiver<Command>) -> Command {
+    match commands.wait_for(|command| *command != Command::Run).await {
+        Ok(command) => *command,
+        Err(_) => Command::Close,
+    }
+}
+
+/// Waits for [`Command::Close`].
+async fn closed(commands: &mut watch::Receiver<Command>) {
+    // An error means that the sender is gone, which closes as well.
+    let _command = commands.wait_for(|command| *command == Command::Close).await;
+}

@@ -1,0 +1,279 @@
+//! A source as one object: configuration in, records out, one network thread in between.
+//!
+//! This is what the C functions and the command line work on. It owns the thread, the queue and the shared status;
+//! it refuses to decide anything about frames or connections. The thread ends when the source is closed, whatever
+//! state it is in; a panic in it becomes the source's ending.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use config_faults::Fault;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use plugin_abi::status::{self, Status};
+use tokio::sync::watch;
+use tracing::Dispatch;
+
+use crate::config::Config;
+use crate::network::{self, Command};
+use crate::queue::{Bounds, Ending, NoRecords, NotHandedOut, PullLimits, Queue, Slice};
+use crate::secret::ProcessEnvironment;
+use crate::statistics;
+
+/// Why a source could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration is wrong; holds every fault. Not retryable.
+    #[error("{}", one_line(.0))]
+    Config(Vec<Fault>),
+    /// The system gave no thread or descriptor. Retryable.
+    #[error("cannot start the source: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl OpenError {
+    /// Says whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+}
+
+fn one_line(faults: &[Fault]) -> String {
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// What [`check`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// JSON `{"faults": [..]}`.
+    pub report: String,
+    /// The status and message of a failed check.
+    pub failure: Option<(Status, String)>,
+}
+
+/// Describes the library: JSON with name, version, ABI, capabilities, record kinds and the configuration's schema.
+#[must_use]
+pub fn description() -> String {
+    serde_json::json!({
+        "name": "genesys-source",
+        "version": env!("CARGO_PKG_VERSION"),
+        "abi": {"major": plugin_abi::ESP_ABI_MAJOR, "minor": plugin_abi::ESP_ABI_MINOR},
+        "capabilities": ["commit", "drain"],
+        "kinds": {"event": 1, "dead_letter": 2, "control": 3},
+        "config_schema": Config::schema(),
+    })
+    .to_string()
+}
+
+/// Checks a configuration; `online` also logs in, within `timeout`, on a thread of its own.
+#[must_use]
+pub fn check(config: &str, online: bool, timeout: Duration) -> Checked {
+    let config = match Config::parse(config, &ProcessEnvironment) {
+        Ok(config) => config,
+        Err(faults) => {
+            let message = one_line(&faults);
+            return Checked {
+                report: report(&faults),
+                failure: Some((status::CONFIG, message)),
+            };
+        }
+    };
+    let failure = if online { log_in(config, timeout) } else { None };
+    let faults: Vec<Fault> = failure
+        .iter()
+        .map(|ending| Fault {
+            path: "endpoints.login".to_owned(),
+            message: ending.message.clone(),
+            mend: None,
+            nearest: None,
+        })
+        .collect();
+    Checked {
+        report: report(&faults),
+        failure: failure.map(|ending| (ending.status, ending.message)),
+    }
+}
+
+/// Logs in on a thread of its own, since the caller's thread may belong to a runtime already.
+fn log_in(config: Config, timeout: Duration) -> Option<Ending> {
+    let failed = |message: String| Ending {
+        status: status::IO,
+        code: 0,
+        message,
+    };
+    let thread = spawn_without_signals("esp-check", move || network::check_login(&config, timeout).err());
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => Some(failed("the check panicked".to_owned())),
+        Err(error) => Some(failed(format!("cannot start a thread: {error}"))),
+    }
+}
+
+fn report(faults: &[Fault]) -> String {
+    serde_json::json!({"faults": faults}).to_string()
+}
+
+/// Tells when the network thread has ended.
+#[derive(Debug, Default)]
+struct Finished {
+    is_finished: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Finished {
+    fn set(&self) {
+        *self.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        let guard = self.lock();
+        let waited = self
+            .changed
+            .wait_timeout_while(guard, timeout, |finished| !*finished);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Source {
+    queue: Arc<Queue>,
+    status: Arc<network::Status>,
+    commands: watch::Sender<Command>,
+    finished: Arc<Finished>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Source {
+    /// Opens a source and starts its thread; returns without waiting for a connection.
+    ///
+    /// `dispatch` receives the log lines of the thread.
+    ///
+    /// # Errors
+    /// [`OpenError::Config`] with every fault; [`OpenError::Io`] if the system gives no thread or descriptor.
+    pub fn open(config: &str, dispatch: &Dispatch) -> Result<Self, OpenError> {
+        let config = Config::parse(config, &ProcessEnvironment).map_err(OpenError::Config)?;
+        let bounds = Bounds {
+            max_records: config.queue.max_records,
+            max_bytes: config.queue.max_bytes,
+        };
+        let queue = Arc::new(Queue::try_new(bounds)?);
+        let status = Arc::new(network::Status::new());
+        let (commands, receiver) = watch::channel(Command::Run);
+        let finished = Arc::new(Finished::default());
+        let thread = {
+            let (queue, status) = (Arc::clone(&queue), Arc::clone(&status));
+            let (finished, dispatch) = (Arc::clone(&finished), dispatch.clone());
+            spawn_without_signals("esp-source", move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    let run =
+                        AssertUnwindSafe(|| network::run(config, Arc::clone(&queue), receiver, &status));
+                    if catch_unwind(run).is_err() {
+                        tracing::error!("the source's thread panicked; nothing more is read");
+                        let message = "the source's thread panicked; close this source".to_owned();
+                        queue.end(Ending {
+                            status: status::PANIC,
+                            code: 0,
+                            message,
+                        });
+                    }
+                });
+                finished.set();
+            })?
+        };
+        Ok(Self {
+            queue,
+            status,
+            commands,
+            finished,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Takes the next records.
+    ///
+    /// # Errors
+    /// See [`Queue::pull`].
+    pub fn pull(&self, limits: &PullLimits) -> Result<Vec<Slice>, NoRecords> {
+        self.queue.pull(limits)
+    }
+
+    /// Marks everything up to and including `sequence` as durable downstream.
+    ///
+    /// # Errors
+    /// See [`Queue::commit`].
+    pub fn commit(&self, sequence: u64) -> Result<(), NotHandedOut> {
+        self.queue.commit(sequence)
+    }
+
+    /// Returns the statistics as JSON.
+    #[must_use]
+    pub fn statistics(&self) -> String {
+        statistics::to_json(&self.queue, &self.status)
+    }
+
+    /// Returns the descriptor that polls readable while a pull would not wait.
+    #[must_use]
+    pub fn poll_fd(&self) -> i32 {
+        self.queue.poll_fd()
+    }
+
+    /// Makes the pull that waits, or the next one, return once.
+    pub fn interrupt(&self) {
+        self.queue.interrupt();
+    }
+
+    /// Stops reading; the backlog can be pulled until `deadline` from now, then the end comes.
+    pub fn drain(&self, deadline: Duration) {
+        self.queue.discard_at(Instant::now() + deadline);
+        self.commands.send_if_modified(|command| {
+            let first = *command == Command::Run;
+            if first {
+                *command = Command::Drain;
+            }
+            first
+        });
+    }
+
+    /// Wakes a pull, ends the thread and joins it; says whether it ended within `timeout`. Later calls change nothing.
+    pub fn close(&self, timeout: Duration) -> bool {
+        self.queue.close();
+        self.commands.send_replace(Command::Close);
+        let finished = self.finished.wait(timeout);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match thread {
+            // It has set `finished` as its last act but one, so the join does not wait for the network.
+            Some(thread) if finished => thread.join().is_ok(),
+            Some(_leaked) => false,
+            None => finished,
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.commands.send_replace(Command::Close);
+    }
+}
+
+/// Starts a thread that no signal of the process reaches: the mask is inherited, so there is no moment without it.
+fn spawn_without_signals<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<T>> {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    before.thread_set_mask()?;
+    spawned
+}

@@ -1,0 +1,112 @@
+//! The statistics of a source as `esp_stats` gives them: one JSON object.
+//!
+//! Responsible for names and shape only; every figure is read from the room that counts it, each room in one
+//! snapshot, and both laws are computed from the terms that stand beside them.
+
+use serde_json::{Map, Value, json};
+
+use crate::dedup::AGE_BOUNDS_MS;
+use crate::network::{FrameFigures, Status};
+use crate::queue::Queue;
+
+/// Returns the statistics as JSON text; times in milliseconds or microseconds as the member names say.
+#[must_use]
+pub fn to_json(queue: &Queue, status: &Status) -> String {
+    let network = status.snapshot();
+    let figures = status.frames();
+    let (records, fill) = queue.counts();
+    let bounds = queue.bounds();
+    json!({
+        "state": network.state,
+        "capabilities": {
+            "commit": true,
+            "resume": false,
+            "token": false,
+            "spool": "memory",
+        },
+        "frames": frames(&figures),
+        "records": {
+            "recovered": records.recovered,
+            "appended": records.appended,
+            "committed": records.committed,
+            "evicted": records.evicted,
+            "uncommitted": records.uncommitted,
+            "law": records.law(),
+        },
+        "queue": {
+            "records": fill.records,
+            "bytes": fill.bytes,
+            "max_records": bounds.max_records,
+            "max_bytes": bounds.max_bytes,
+        },
+        "session": network,
+        "dedup": {
+            "ids": figures.window_ids,
+            "bytes": figures.window_bytes,
+            "duplicate_age_ms": duplicate_ages(&figures),
+        },
+    })
+    .to_string()
+}
+
+fn frames(figures: &FrameFigures) -> Value {
+    let counts = &figures.counts;
+    json!({
+        "received": counts.received,
+        "received_bytes": counts.received_bytes,
+        "events": counts.events,
+        "duplicates": counts.duplicates,
+        "dead_letters": counts.dead_letters,
+        "control": counts.control,
+        "ignored": counts.ignored,
+        "filtered": counts.filtered,
+        "subtracted": counts.subtracted,
+        "dropped": counts.dropped,
+        "held": counts.held,
+        "oversized": counts.oversized,
+        "unreadable_timestamps": counts.unreadable_timestamps,
+        "law": counts.frames_law(),
+    })
+}
+
+/// The histogram of duplicate ages: `le_N` counts those up to N ms and above the bound before, `gt_N` the rest.
+fn duplicate_ages(figures: &FrameFigures) -> Value {
+    let mut classes = Map::new();
+    for (bound, count) in AGE_BOUNDS_MS.iter().zip(figures.duplicate_ages) {
+        classes.insert(format!("le_{bound}"), count.into());
+    }
+    if let (Some(bound), Some(count)) = (AGE_BOUNDS_MS.last(), figures.duplicate_ages.last()) {
+        classes.insert(format!("gt_{bound}"), (*count).into());
+    }
+    Value::Object(classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::to_json;
+    use crate::network::Status;
+    use crate::queue::{Bounds, Queue};
+
+    #[test]
+    fn a_fresh_source_shows_every_member_and_both_laws() {
+        let queue = Queue::try_new(Bounds {
+            max_records: 5,
+            max_bytes: 6,
+        })
+        .unwrap();
+        let text = to_json(&queue, &Status::new());
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["frames"]["law"], 0);
+        assert_eq!(value["records"]["law"], 0);
+        assert_eq!(value["queue"]["max_records"], 5);
+        assert_eq!(value["state"], "connecting");
+        assert_eq!(value["capabilities"]["token"], false);
+        assert!(
+            value["dedup"]["duplicate_age_ms"]
+                .as_object()
+                .is_some_and(|classes| classes.len() > 2)
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! One TLS configuration for REST and WebSocket: rustls with ring, the system's roots, and an extra CA if one is given.
+//!
+//! Refuses to start without any trusted root where an encrypted endpoint is configured, and a `ca_file` without a
+//! certificate: a source that trusts nobody would only fail later, with a worse message.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why there is no TLS configuration; none is retryable.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The extra CA file cannot be used.
+    #[error("ca_file {}: {reason}", .path.display())]
+    CaFile {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody is trusted.
+    #[error("no trusted root certificate found on this system; install ca-certificates or set ca_file")]
+    NoRoots,
+    /// The library refused its own settings.
+    #[error("TLS set-up failed: {0}")]
+    Library(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// Says whether trying again may help: never.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+}
+
+/// Builds the configuration; `needed` says whether an encrypted endpoint will use it.
+///
+/// # Errors
+/// [`TlsError`]; not retryable.
+pub fn client_config(ca_file: Option<&Path>, needed: bool) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if needed {
+        let native = rustls_native_certs::load_native_certs();
+        for error in &native.errors {
+            tracing::debug!(%error, "a system root certificate was not read");
+        }
+        roots.add_parsable_certificates(native.certs);
+    }
+    if let Some(path) = ca_file {
+        add_ca_file(&mut roots, path)?;
+    }
+    if needed && roots.is_empty() {
+        return Err(TlsError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
+    let fault = |reason: String| TlsError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("holds no PEM certificate".to_owned()));
+    }
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use super::client_config;
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_named() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"not a certificate").unwrap();
+        let error = client_config(Some(file.path()), false).unwrap_err().to_string();
+        assert!(error.contains("holds no PEM certificate"), "{error}");
+        let error = client_config(Some(Path::new("/nonexistent/ca.pem")), false)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("ca_file /nonexistent/ca.pem: "), "{error}");
+    }
+
+    #[test]
+    fn plain_endpoints_need_no_roots() {
+        assert!(client_config(None, false).is_ok());
+    }
+}

@@ -1,0 +1,287 @@
+//! The `events` transport: one WebSocket to one address, opened under one deadline.
+//!
+//! Refuses to wait longer than `connect_ms` for name, TCP, TLS and upgrade together. The token is not sent here: the
+//! subscription, the first frame, carries it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, header::RETRY_AFTER};
+
+use super::socket::{ByteStream, Socket, codec, filtered};
+use crate::backoff::parse_retry_after;
+use crate::clock::Clock;
+use crate::endpoint::authority;
+use crate::gap::escape;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The deadline passed.
+    #[error("no connection to {host} within {} ms", .after.as_millis())]
+    Deadline {
+        /// Host and port.
+        host: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// Name resolution, TCP or TLS failed.
+    #[error("cannot connect to {host}: {reason}")]
+    Network {
+        /// Host and port.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The server answered the upgrade with something else than 101.
+    #[error("{host} refused the WebSocket with HTTP {status}{}", hint(*.status))]
+    Refused {
+        /// Host and port.
+        host: String,
+        /// HTTP status.
+        status: u16,
+        /// The server's `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// The answer was no upgrade.
+    #[error("{host} does not speak WebSocket: {reason}")]
+    Protocol {
+        /// Host and port.
+        host: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 => ": the access token is not accepted",
+        403 => ": missing scope or role",
+        404 => ": check region or endpoints.events",
+        429 => ": too many connections",
+        _ => "",
+    }
+}
+
+impl ConnectError {
+    /// Says whether trying again may help without an operator's hand.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Refused { status: 403, .. })
+    }
+
+    /// Returns how long the server asked to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Returns the HTTP status behind it, 0 if there was none.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Refused { status, .. } => *status,
+            _ => 0,
+        }
+    }
+}
+
+/// Opens connections to one address.
+pub struct Connector {
+    /// The WebSocket's address.
+    pub url: Url,
+    /// The shared TLS configuration.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Largest message that is decoded, in bytes.
+    pub max_frame_bytes: usize,
+    /// One deadline for everything.
+    pub deadline: Duration,
+    /// Stamps the reads.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The path and query of a configured address stay out, as they may carry a credential.
+        f.debug_struct("Connector")
+            .field("host", &authority(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; see [`ConnectError::is_retryable`].
+    /// # Cancel safety
+    /// Safe: the half-open connection is dropped.
+    pub async fn connect(&self) -> Result<Socket, ConnectError> {
+        let host = || authority(&self.url);
+        let opening = async {
+            let stream = self.byte_stream().await.map_err(|error| ConnectError::Network {
+                host: host(),
+                reason: escape(&error.to_string()),
+            })?;
+            self.upgrade(stream).await
+        };
+        tokio::time::timeout(self.deadline, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ConnectError::Deadline {
+                    host: host(),
+                    after: self.deadline,
+                })
+            })
+    }
+
+    async fn byte_stream(&self) -> std::io::Result<Box<dyn ByteStream>> {
+        let host = self
+            .url
+            .host_str()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let port = self.url.port_or_known_default().unwrap_or(443);
+        let tcp = TcpStream::connect((host, port)).await?;
+        tcp.set_nodelay(true)?;
+        if self.url.scheme() == "ws" {
+            return Ok(Box::new(tcp));
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, tcp)
+            .await?;
+        Ok(Box::new(tls))
+    }
+
+    /// Makes a WebSocket of a byte stream.
+    ///
+    /// # Errors
+    /// [`ConnectError::Refused`], [`ConnectError::Protocol`] or [`ConnectError::Network`].
+    /// # Cancel safety
+    /// Safe: the stream is dropped.
+    pub async fn upgrade(&self, stream: Box<dyn ByteStream>) -> Result<Socket, ConnectError> {
+        let stream = filtered(stream, self.max_frame_bytes, Arc::clone(&self.clock));
+        let config = codec(self.max_frame_bytes);
+        match client_async_with_config(self.url.as_str(), stream, Some(config)).await {
+            Ok((stream, _)) => Ok(Socket::new(stream)),
+            Err(error) => Err(self.refusal(&error)),
+        }
+    }
+
+    fn refusal(&self, error: &Error) -> ConnectError {
+        let host = authority(&self.url);
+        match error {
+            Error::Http(response) => ConnectError::Refused {
+                host,
+                status: response.status().as_u16(),
+                retry_after: retry_after(response.headers(), self.clock.now_us()),
+            },
+            Error::Io(error) => ConnectError::Network {
+                host,
+                reason: escape(&error.to_string()),
+            },
+            error => ConnectError::Protocol {
+                host,
+                reason: escape(&error.to_string()),
+            },
+        }
+    }
+}
+
+fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
+    parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::{ConnectError, Connector};
+    use crate::clock::paused::PausedClock;
+
+    fn connector() -> Connector {
+        Connector {
+            url: "ws://127.0.0.1:1/events?hush".parse().unwrap(),
+            tls: crate::tls::client_config(None, false).unwrap(),
+            max_frame_bytes: 1024,
+            deadline: Duration::from_secs(15),
+            clock: Arc::new(PausedClock::start()),
+        }
+    }
+
+    async fn answered(answer: &'static str) -> ConnectError {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let server = async {
+            let mut request = [0; 4096];
+            let read = theirs.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /events?hush HTTP/1.1\r\n"));
+            theirs.write_all(answer.as_bytes()).await.unwrap();
+            theirs
+        };
+        let connector = connector();
+        let (refused, _theirs) = tokio::join!(connector.upgrade(Box::new(ours)), server);
+        refused.unwrap_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_carry_status_and_retry_after() {
+        let throttled =
+            answered("HTTP/1.1 429 Too Many\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(
+            (throttled.status(), throttled.retry_after()),
+            (429, Some(Duration::from_secs(17)))
+        );
+        for (answer, status, retryable, part) in [
+            (
+                "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+                401,
+                true,
+                "access token is not accepted",
+            ),
+            (
+                "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+                403,
+                false,
+                "missing scope or role",
+            ),
+            (
+                "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+                404,
+                true,
+                "check region or endpoints.events",
+            ),
+            (
+                "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+                503,
+                true,
+                "HTTP 503",
+            ),
+        ] {
+            let error = answered(answer).await;
+            assert_eq!((error.status(), error.is_retryable()), (status, retryable));
+            assert!(error.to_string().contains(part), "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_no_upgrade_says_so() {
+        let error = answered("220 mail.example.com ESMTP\r\n\r\n").await;
+        assert!(matches!(error, ConnectError::Protocol { .. }), "{error:?}");
+    }
+}
