@@ -1,4 +1,8 @@
 //! The C boundary as hosts see it: C and C++ programs, sanitizers, the exact symbol list, the example host.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test reports a broken environment by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

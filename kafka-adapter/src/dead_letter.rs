@@ -29,10 +29,11 @@ pub fn write_body(
     push_json_string(into, source_name);
     let mut text = String::new();
     // a source that does not say which transport it is has only one
-    let transport = attributes
-        .copy_value("transport", &mut text)
-        .then_some(text.as_str())
-        .unwrap_or("events");
+    let transport = if attributes.copy_value("transport", &mut text) {
+        text.as_str()
+    } else {
+        "events"
+    };
     into.extend_from_slice(b",\"origin\":{\"transport\":");
     push_json_string(into, transport);
     into.extend_from_slice(b",\"topic\":");
@@ -84,6 +85,8 @@ mod tests {
             "Broker: Message size too large",
         );
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let schema = serde_json::from_str(include_str!("../../schemas/dead-letter.schema.json")).unwrap();
+        assert!(jsonschema::is_valid(&schema, &value), "{value}");
         assert_eq!(value["frame"]["text"].as_str().unwrap().as_bytes(), body);
         assert_eq!(value["frame"]["lengthBytes"], body.len());
         assert_eq!(value["deadLetterId"], "id");

@@ -23,6 +23,8 @@ use crate::summary::Summary;
 const INTERVAL_US: i64 = 60_000_000;
 /// How long the last audit record may take after everything else is delivered, in microseconds.
 const LAST_AUDIT_US: i64 = 5_000_000;
+/// The same after a drain that ran out of time: whoever stopped the run is waiting.
+const LATE_AUDIT_US: i64 = 500_000;
 /// How long the source may take to close, in milliseconds.
 const CLOSE_MS: u32 = 5_000;
 
@@ -35,7 +37,7 @@ pub enum ErrorKind {
     Credentials,
     /// The source or the destination gave up, or was never there (exit code 69).
     GaveUp,
-    /// This program is at fault (exit code 70, `EX_SOFTWARE` of sysexits(3)).
+    /// This program, or the plugin, is at fault (exit code 1).
     Internal,
 }
 
@@ -154,7 +156,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
         },
         metrics_ms: config.operations.metrics_ms,
     };
-    run_feed(Arc::new(source), outlets, &settings, stop, &wall_clock_us)
+    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us)
 }
 
 /// A sink that can say why its output failed.
@@ -174,7 +176,7 @@ impl RunSink for Outlets {
 /// # Errors
 /// As [`run`].
 pub fn run_feed<F: Feed, S: RunSink>(
-    feed: Arc<F>,
+    feed: &Arc<F>,
     sink: S,
     settings: &RunSettings,
     stop: &Stop,
@@ -198,7 +200,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     };
     let driven = pipeline::drive(
         &mut pipeline,
-        &feed,
+        feed,
         settings.bounds,
         stop,
         clock,
@@ -218,13 +220,13 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let mut committed = driven.committed;
     let closed_us = clock();
     pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
-    committed = pipeline::finish(
-        &mut pipeline,
-        feed.as_ref(),
-        closed_us.saturating_add(LAST_AUDIT_US),
-        clock,
-    )
-    .or(committed);
+    let wait_us = if driven.ending == Ending::DeadlinePassed {
+        LATE_AUDIT_US
+    } else {
+        LAST_AUDIT_US
+    };
+    let deadline_us = closed_us.saturating_add(wait_us);
+    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clock).or(committed);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);

@@ -90,9 +90,15 @@ impl<'a> Topic<'a> {
             kind: "",
             id_segments: [NONE; 2],
         };
+        // Six segments hold every id of every known family; the topic is split once.
+        let mut segments = [""; 6];
+        for (place, segment) in segments.iter_mut().zip(text.split('.')) {
+            *place = segment;
+        }
         let segment = |index: u8| {
-            text.split('.')
-                .nth(usize::from(index))
+            segments
+                .get(usize::from(index))
+                .copied()
                 .filter(|id| !id.is_empty())
         };
         let is = |index: u8, word: &str| segment(index).is_some_and(|found| found.eq_ignore_ascii_case(word));

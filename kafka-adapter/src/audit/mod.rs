@@ -238,6 +238,38 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_record_keeps_the_published_schema() {
+        let schema: Value = serde_json::from_str(include_str!("../../../schemas/audit.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let run = "0195510a-7c00-7000-8000-0000000000aa";
+        let mut chain = Chain::new(run.to_owned(), "main".to_owned(), "data-governance-v1".to_owned());
+        let dead = Facts {
+            status: Status::DeadLettered,
+            destination: Some(Destination::File { path: "dead.jsonl" }),
+            reason: Some("too large"),
+            ..processed(3, "event-3", None)
+        };
+        let lines = Facts {
+            destination: Some(Destination::Lines),
+            ..processed(4, "event-4", None)
+        };
+        let mut bytes = Vec::new();
+        for facts in [
+            Facts::of_run(Status::RunOpened, None),
+            processed(1, "event-1", Some(7)),
+            processed(2, "event-2", None),
+            dead,
+            lines,
+            Facts::of_run(Status::Interval, Some(Counts::default())),
+            Facts::of_run(Status::RunClosed, Some(Counts::default())),
+        ] {
+            chain.append(&facts, 1_795_467_600_123_456, &mut bytes);
+            let record: Value = serde_json::from_slice(&bytes).unwrap();
+            assert!(schema.is_valid(&record), "{record}");
+        }
+    }
+
+    #[test]
     fn an_offset_that_the_broker_did_not_give_is_null_with_a_reason() {
         let mut bytes = Vec::new();
         chain().append(&processed(41, "event-1", None), 0, &mut bytes);

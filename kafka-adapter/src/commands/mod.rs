@@ -26,7 +26,12 @@ use crate::{host, logging};
 
 /// Publishes the events of a source plugin to Kafka, with an audit record for each.
 #[derive(Debug, Parser)]
-#[command(name = "genesys-kafka", disable_version_flag = true)]
+#[command(
+    name = "genesys-kafka",
+    disable_version_flag = true,
+    after_help = "Exit codes: 0 done, 64 usage, 69 gave up, 77 credentials refused, 78 configuration, 1 any other failure\n\
+        Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level"
+)]
 pub struct Cli {
     /// Print the versions of program, plugin ABI and librdkafka
     #[arg(short = 'V', long)]

@@ -251,11 +251,24 @@ pub fn schema() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::{Raw, schema};
+
+    const COMMITTED: &str = include_str!("../../../schemas/adapter-config.schema.json");
 
     #[test]
     fn the_defaults_pass_the_schema() {
         let defaults = serde_json::to_value(Raw::default()).unwrap();
         assert_eq!(config_faults::check(&schema(), &defaults), []);
+    }
+
+    #[test]
+    fn the_committed_schema_is_made_from_these_types() {
+        let committed: Value = serde_json::from_str(COMMITTED).unwrap();
+        assert!(
+            committed == schema(),
+            "run: genesys-kafka schema --library ./none > schemas/adapter-config.schema.json"
+        );
     }
 }

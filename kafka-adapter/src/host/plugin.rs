@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::call::{error_struct, failure, outcome, text, with_text};
 use super::error::{Error, LoadError};
 use super::load::{Functions, load};
-use super::log::{LogLevel, forward};
+use super::log::{LogLevel, forward, printable};
 use super::source::Source;
 
 /// A plugin that was loaded and speaks this host's contract; it stays loaded for the life of the process.
@@ -103,7 +103,7 @@ impl Plugin {
         if answer < status::OK && report.faults.is_empty() {
             return Err(failure(answer, &error));
         }
-        Ok(report.faults)
+        Ok(report.faults.iter().map(one_line).collect())
     }
 
     /// Opens a source; it listens from now on.
@@ -129,5 +129,33 @@ impl Plugin {
             return Err(failure(answer, &error));
         }
         Ok(Source::new(self.functions, handle))
+    }
+}
+
+/// A fault of the plugin without control characters, which could forge a line of the report.
+fn one_line(fault: &Fault) -> Fault {
+    Fault {
+        path: printable(&fault.path),
+        message: printable(&fault.message),
+        mend: fault.mend.as_deref().map(printable),
+        nearest: fault.nearest.as_deref().map(printable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config_faults::Fault;
+
+    use super::one_line;
+
+    #[test]
+    fn a_fault_of_the_plugin_stays_on_its_line() {
+        let fault = Fault::new("a\nb", "c\u{1b}[0m")
+            .with_mend("d\r")
+            .with_nearest(Some("e\n".into()));
+        assert_eq!(
+            one_line(&fault).to_string(),
+            "a\\nb: c\\u{1b}[0m; did you mean `e\\n`? d\\r"
+        );
     }
 }

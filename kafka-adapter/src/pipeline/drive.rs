@@ -55,7 +55,10 @@ impl Bounds {
     }
 }
 
-/// Asks a run to end in order: anything received, or the sender dropped after something was received.
+/// Called once per turn with the pipeline, the source and the time in microseconds since 1970 UTC.
+pub type EachTurn<'a, F, S> = dyn FnMut(&mut Pipeline<<F as Feed>::Batch, S>, &F, i64) + 'a;
+
+/// Asks a run to end in order: a message, or the end of the last sender.
 pub type Stop = Receiver<()>;
 
 /// Why a run ended.
@@ -102,7 +105,7 @@ pub fn drive<F: Feed, S: Sink>(
     bounds: Bounds,
     stop: &Stop,
     clock: &dyn Fn() -> i64,
-    each_turn: &mut dyn FnMut(&mut Pipeline<F::Batch, S>, &F, i64),
+    each_turn: &mut EachTurn<'_, F, S>,
 ) -> Driven {
     let limits = bounds.pull_limits();
     let (hand_over, batches) = bounded::<FromFeed<F::Batch>>(1);
@@ -176,7 +179,7 @@ fn turn_until_end<F: Feed, S: Sink>(
     batches: &Receiver<FromFeed<F::Batch>>,
     stop: &Stop,
     clock: &dyn Fn() -> i64,
-    each_turn: &mut dyn FnMut(&mut Pipeline<F::Batch, S>, &F, i64),
+    each_turn: &mut EachTurn<'_, F, S>,
     commits: &mut Commits,
 ) -> Ending {
     let (no_batches, no_stop) = (never(), never());

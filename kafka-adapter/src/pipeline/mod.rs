@@ -10,12 +10,14 @@
 //! groups that are halved until the culprit is alone. A fatal producer error ends any of the three: new producer, and
 //! everything unresolved is sent again in order.
 
+mod counters;
 mod delivery;
 mod drive;
 mod feed;
 mod isolation;
 mod key_gate;
 mod plugin_feed;
+mod replay;
 mod window;
 
 use std::collections::VecDeque;
@@ -27,11 +29,12 @@ use crate::audit::{Chain, Counts, Facts, Status as AuditStatus};
 use crate::record::Kind;
 use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
 
-use isolation::{Isolation, Verdict};
+use isolation::Isolation;
 use key_gate::KeyGate;
 use window::{Entry, Leg, Origin, Status, Window};
 
-pub use drive::{Bounds, Driven, Ending, Stop, drive, finish};
+pub use counters::Counters;
+pub use drive::{Bounds, Driven, EachTurn, Ending, Stop, drive, finish};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 
@@ -43,43 +46,6 @@ const LONGEST_PAUSE_US: i64 = 5_000_000;
 const PARKED_PAUSE_US: i64 = 30_000_000;
 /// Bytes that an entry counts beyond key and body: id, type, subject, attributes, and the entry itself.
 const ENTRY_BYTES: u64 = 512;
-
-/// Counts of a run. Each is raised where the thing happens; none is derived from another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Records taken over from the source.
-    pub pulled: u64,
-    /// Records whose outcome and audit are acknowledged.
-    pub resolved: u64,
-    /// Events delivered where events go.
-    pub events: u64,
-    /// Dead letters delivered where dead letters go, those of our own making included.
-    pub dead_letters: u64,
-    /// Control records delivered.
-    pub control: u64,
-    /// Dead letters that had to go to the local file.
-    pub last_resort: u64,
-    /// Audit records acknowledged.
-    pub audits: u64,
-    /// Records that a destination refused alone.
-    pub refused: u64,
-    /// Pairs of records of one key that landed in the wrong order.
-    pub order_exceptions: u64,
-    /// Producers that died and were replaced.
-    pub producer_replacements: u64,
-    /// Parcels that were sent again.
-    pub resent: u64,
-    /// Outcomes that belong to nothing in flight; more than 0 is a fault of this program.
-    pub stray_outcomes: u64,
-}
-
-impl Counters {
-    /// The law of conservation: 0, or records were lost or counted twice.
-    #[must_use]
-    pub fn law(&self, measure: &Measure) -> i64 {
-        self.pulled.cast_signed() - (self.resolved.cast_signed() + measure.in_flight.cast_signed())
-    }
-}
 
 #[derive(Debug)]
 enum Mode {
@@ -345,179 +311,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
         self.note_reach();
         self.window.advance()
-    }
-
-    fn step(&mut self, now_us: i64) {
-        if matches!(self.mode, Mode::Flow) {
-            self.flow(now_us);
-        }
-        if matches!(self.mode, Mode::Drain) && self.in_sink == 0 {
-            let mut failed = std::mem::take(&mut self.failed);
-            failed.sort_unstable();
-            self.mode = Mode::Isolate(Isolation::new(failed));
-        }
-        while matches!(self.mode, Mode::Isolate(_)) && self.dead_producer.is_none() {
-            if now_us < self.resume_at_us || !self.isolate(now_us) {
-                break;
-            }
-        }
-    }
-
-    /// Sends and judges one group; says whether another step makes sense at once.
-    fn isolate(&mut self, now_us: i64) -> bool {
-        let Mode::Isolate(mut isolation) = std::mem::replace(&mut self.mode, Mode::Flow) else {
-            return false;
-        };
-        while let Some(number) = isolation.to_send() {
-            self.isolating = true;
-            let step = self.deliver(number, now_us);
-            self.isolating = false;
-            match step {
-                delivery::Step::Again => {}
-                delivery::Step::Full | delivery::Step::DeadProducer => {
-                    self.mode = Mode::Isolate(isolation);
-                    return false;
-                }
-                delivery::Step::Sent | delivery::Step::Held => isolation.handed_over(),
-            }
-        }
-        if self.in_sink > 0 {
-            self.mode = Mode::Isolate(isolation);
-            return false;
-        }
-        let failed: Vec<(u64, Meaning)> = isolation
-            .current()
-            .iter()
-            .filter_map(|&number| match self.window.entry(number)?.status {
-                Status::Held(meaning) => Some((number, meaning)),
-                _ => None,
-            })
-            .collect();
-        let verdict = isolation.judge(&failed);
-        if verdict != Verdict::Again {
-            self.unblock();
-        }
-        if let Verdict::Condemn(number) = verdict
-            && !self.condemn(number, now_us)
-        {
-            isolation.give_up_current();
-        }
-        if verdict == Verdict::Done || isolation.current().is_empty() {
-            tracing::info!(
-                held = self.ready.len(),
-                "refused records isolated, deliveries go on"
-            );
-            return true;
-        }
-        self.mode = Mode::Isolate(isolation);
-        true
-    }
-
-    /// Stops the flow because of a failed entry, which waits for its place in the replay.
-    fn stop_flow(&mut self, number: u64, meaning: Meaning, reason: &str, now_us: i64) {
-        self.failed.push(number);
-        if matches!(self.mode, Mode::Flow) {
-            self.mode = Mode::Drain;
-            tracing::warn!(
-                reason,
-                in_flight = self.in_sink,
-                "delivery failed, draining before it is repeated"
-            );
-        }
-        if meaning != Meaning::Refused {
-            self.pause(meaning, reason, now_us);
-        }
-    }
-
-    fn pause(&mut self, meaning: Meaning, reason: &str, now_us: i64) {
-        if now_us + self.pause_us / 2 > self.resume_at_us {
-            self.resume_at_us = now_us + self.pause_us;
-            self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
-        }
-        if meaning == Meaning::Blocked && !self.blocked {
-            self.blocked = true;
-            tracing::error!(
-                reason,
-                "deliveries are blocked, the commit halts; they are repeated until they succeed"
-            );
-        }
-    }
-
-    fn unblock(&mut self) {
-        self.pause_us = FIRST_PAUSE_US;
-        if std::mem::take(&mut self.blocked) {
-            tracing::info!("deliveries go on");
-        }
-    }
-
-    /// Gives a record that was refused alone its next leg; says no if there is none and it is parked.
-    fn condemn(&mut self, number: u64, now_us: i64) -> bool {
-        let Some(entry) = self.window.entry_mut(number) else {
-            return false;
-        };
-        entry.resent = true;
-        let next = match (entry.leg, entry.route) {
-            (Leg::Record, Route::DeadLetter) | (Leg::DeadLetter, _) => Some(Leg::LastResort),
-            (Leg::Record, _) => Some(Leg::DeadLetter),
-            (Leg::LastResort | Leg::Audit, _) => None,
-        };
-        let reason = entry.reason.as_deref().unwrap_or_default();
-        let sequence = entry.sequence();
-        match next {
-            Some(leg) => {
-                self.counters.refused += 1;
-                tracing::warn!(sequence, reason, to = ?leg, "record refused alone, kept as a dead letter");
-                entry.leg = leg;
-            }
-            None => {
-                tracing::error!(
-                    sequence,
-                    reason,
-                    leg = ?entry.leg,
-                    "refused alone and without another destination: it stays unresolved and the commit halts"
-                );
-                entry.status = Status::Parked;
-                self.parked.push((number, now_us + PARKED_PAUSE_US));
-            }
-        }
-        next.is_some()
-    }
-
-    /// Buries the producer, makes a new one, and puts everything that was with the old one up for sending, in order.
-    fn replace(&mut self, now_us: i64) {
-        let reason = self.dead_producer.take().unwrap_or_default();
-        tracing::warn!(
-            reason,
-            in_flight = self.in_sink,
-            "producer died, replacing it and replaying from memory"
-        );
-        let mut outcomes = std::mem::take(&mut self.outcomes);
-        let replaced = self.sink.replace(&mut outcomes);
-        for outcome in outcomes.drain(..) {
-            self.settle(outcome, now_us);
-        }
-        self.outcomes = outcomes;
-        let mut again = VecDeque::new();
-        for (number, entry) in self.window.numbered_mut() {
-            if matches!(entry.status, Status::Sent | Status::Held(_)) {
-                entry.status = Status::Ready;
-                entry.resent = true;
-                again.push_back(number);
-            }
-        }
-        again.append(&mut self.ready);
-        self.ready = again;
-        self.failed.clear();
-        self.in_sink = 0;
-        self.mode = Mode::Flow;
-        self.dead_producer = None;
-        match replaced {
-            Ok(()) => self.counters.producer_replacements += 1,
-            Err(failure) => {
-                self.pause(failure.meaning, &failure.reason, now_us);
-                self.dead_producer = Some(failure.reason);
-            }
-        }
     }
 
     /// Logs when the destination goes away and when it is back, once each.

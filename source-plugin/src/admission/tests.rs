@@ -1,4 +1,6 @@
 //! Outcomes, identity, numbering and back-pressure of admission.
+//!
+//! Over 400 lines: one flat list of cases, read one by one.
 
 use serde_json::{Value, json};
 

@@ -84,25 +84,29 @@ fn detail_duration_ms<'a>(kind: &str, find: impl Fn(&str) -> Option<&'a str>) ->
 fn snapshot(participants: &str) -> Leg<'_> {
     let mut found = Leg::default();
     json::for_each_element(participants, |participant| {
-        if !is_customer(participant) {
-            return ControlFlow::Continue(());
-        }
-        let (mut own, mut of_communication) = (None, None);
+        let (mut customer, mut own, mut communications) = (false, None, None);
         let (mut connected, mut ended) = (None, None);
         json::for_each_member(participant, |key, token| {
             match key.as_ref() {
-                "direction" => own = direction(token),
+                "purpose" => customer = is_customer(token),
+                "direction" => own = Some(token),
                 "connectedTime" => connected = Some(token),
                 "endTime" => ended = Some(token),
-                name if of_communication.is_none() && COMMUNICATIONS.contains(&name) => {
-                    of_communication = communication_direction(token);
+                name if communications.is_none()
+                    && json::is_array(token)
+                    && COMMUNICATIONS.contains(&name) =>
+                {
+                    communications = communication_direction(token);
                 }
                 _ => {}
             }
             ControlFlow::Continue(())
         });
+        if !customer {
+            return ControlFlow::Continue(());
+        }
         found.duration_ms = found.duration_ms.or_else(|| span_ms(connected, ended));
-        found.direction = own.or(of_communication);
+        found.direction = own.and_then(direction).or(communications);
         if found.direction.is_some() {
             ControlFlow::Break(())
         } else {
@@ -112,12 +116,10 @@ fn snapshot(participants: &str) -> Leg<'_> {
     found
 }
 
-fn is_customer(participant: &str) -> bool {
-    json::member(participant, "purpose")
-        .and_then(Text::read)
-        .is_some_and(|purpose| {
-            purpose.text.eq_ignore_ascii_case("customer") || purpose.text.eq_ignore_ascii_case("external")
-        })
+fn is_customer(purpose: &str) -> bool {
+    Text::read(purpose).is_some_and(|purpose| {
+        purpose.text.eq_ignore_ascii_case("customer") || purpose.text.eq_ignore_ascii_case("external")
+    })
 }
 
 fn communication_direction(communications: &str) -> Option<Cow<'_, str>> {

@@ -326,7 +326,8 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Offers the held frame again; holds it further if there is still no room.
     pub(super) fn admit_held(&mut self, room: Room) {
         if let Some(received) = self.held.take() {
-            // A control frame is never held, since it needs no room; a give-up has closed the connection already.
+            // A control frame is never held, since it needs no room. After a message that gives the connection up the
+            // stream reads as ended, so that the next read, if there is one, brings the loss.
             let _pause = self.frame(received, room);
         }
     }

@@ -181,7 +181,10 @@ impl<L: Link, R: Rng> Session<L, R> {
         // Closed by hand, not by a guard: what was held is one record above the bounds at most, and it is not lost.
         self.admit_held(Room::UNBOUNDED);
         if self.has_subscribed {
-            let from_us = self.socket.as_ref().map_or(now_us, Socket::empty_us);
+            // A gap that is already open ends where the stop begins: from here on the cause is another.
+            self.interruptions.listening(&mut self.admission, now_us);
+            let listening = self.socket.as_ref().filter(|_| self.subscribed_at.is_some());
+            let from_us = listening.map_or(now_us, Socket::empty_us);
             let detail = Detail::new(LossKind::Local, None);
             self.interruptions
                 .absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
@@ -222,12 +225,13 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     async fn subscribe(&mut self) -> Result<(), Failure> {
         self.status.enter(State::Connecting);
-        let token = self.link.token().await?;
-        // Built and checked before there is a connection: nothing is opened for a payload that may not be sent.
-        let payload = self.settings.subscription.payload(&token, &self.session_token)?;
+        // First the wait, then the token, so that a long wait does not use up its life.
         if let Some(sent_at) = self.subscription_sent_at {
             tokio::time::sleep_until(sent_at + self.settings.subscription_interval).await;
         }
+        let token = self.link.token().await?;
+        // Built and checked before there is a connection: nothing is opened for a payload that may not be sent.
+        let payload = self.settings.subscription.payload(&token, &self.session_token)?;
         let socket = self.socket.insert(self.link.connect().await?);
         let now_us = self.clock.now_us();
         self.status.enter(State::Subscribing);

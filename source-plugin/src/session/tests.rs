@@ -1,4 +1,6 @@
 //! Sessions against a scripted server over an in-memory pipe, under paused time, with the real admission and queue.
+//!
+//! Longer than most files: one scripted server and one rig serve every scenario, and splitting them would repeat both.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -690,6 +692,60 @@ async fn a_drain_stops_reading_records_the_gap_and_says_goodbye() {
         );
         assert!(matches!(rig.end(), NoRecords::Ended(ending) if ending.status == plugin_abi::status::END));
         assert_eq!(rig.status.snapshot().state, State::Ended);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_while_disconnected_ends_the_open_gap_where_the_stop_begins() {
+    with(Options::default(), |mut rig| async move {
+        let first = rig.connection();
+        let session = rig.start();
+        let server = rig.accept_and_acknowledge(first).await;
+        drop(server);
+        rig.until(|status| status.failed_attempts_total == 3).await;
+        rig.commands.send_replace(Command::Drain);
+        session.await.unwrap();
+        let records = rig.pull();
+        assert_eq!(names(&records), ["gap_opened", "gap_closed", "gap_opened"]);
+        let causes: Vec<&str> = records
+            .iter()
+            .map(|record| record.2["cause"].as_str().unwrap())
+            .collect();
+        assert_eq!(causes, ["reconnect", "reconnect", "stopped"]);
+        let at = |value: &Value| {
+            value
+                .as_str()
+                .unwrap()
+                .parse::<jiff::Timestamp>()
+                .unwrap()
+                .as_millisecond()
+        };
+        assert!(at(&records[1].2["to"]) - at(&records[2].2["from"]) <= 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn control_records_obey_their_schema() {
+    with(Options::default(), |mut rig| async move {
+        let (first, second) = (rig.connection(), rig.connection());
+        let _session = rig.start();
+        let mut server = rig.accept_and_acknowledge(first).await;
+        server.close(None).await.unwrap();
+        let _server = rig.accept_and_acknowledge(second).await;
+        let schema: Value =
+            serde_json::from_str(include_str!("../../../schemas/control.schema.json")).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let records = rig.pull();
+        assert_eq!(records.len(), 2);
+        for (_, _, body) in records {
+            assert!(
+                validator.is_valid(&body),
+                "{:?}",
+                validator.iter_errors(&body).next()
+            );
+        }
     })
     .await;
 }

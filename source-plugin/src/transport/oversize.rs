@@ -7,6 +7,8 @@
 //! the codec's task. It refuses to allocate what a header announces, and gives up a connection whose server announces
 //! more than 64 times the limit.
 
+mod header;
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -14,6 +16,8 @@ use std::task::{Context, Poll, ready};
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use header::{FrameHeader, HeadEnd};
 
 /// Bytes that are kept of a swallowed message.
 pub const HEAD_BYTES: usize = 4096;
@@ -50,8 +54,8 @@ struct Swallow {
 }
 
 enum Phase {
-    /// Inside the answer to the upgrade: bytes of its end that have been seen, and the start of the status line.
-    Handshake { matched: usize, start: Vec<u8> },
+    /// Inside the answer to the upgrade.
+    Handshake(HeadEnd),
     /// The upgrade was refused: everything passes.
     Transparent,
     /// Before a frame header.
@@ -95,10 +99,7 @@ impl<S> OversizeFilter<S> {
             inner,
             limit_bytes: limit_bytes as u64,
             marker: uuid::Uuid::new_v4().into_bytes(),
-            phase: Phase::Handshake {
-                matched: 0,
-                start: Vec::new(),
-            },
+            phase: Phase::Handshake(HeadEnd::default()),
             swallow: None,
             unread: Vec::new(),
             wants_more: false,
@@ -127,12 +128,10 @@ impl<S> OversizeFilter<S> {
         while read < data.len() {
             let available = data.len() - read;
             match &mut self.phase {
-                Phase::Handshake { matched, start } => {
-                    let length = end_of_handshake(matched, start, &data[read..]);
-                    let is_over = *matched == HEAD_END.len();
-                    let is_upgraded = is_switching_protocols(start);
-                    if is_over {
-                        self.phase = if is_upgraded {
+                Phase::Handshake(head) => {
+                    let length = head.scan(&data[read..]);
+                    if head.is_over() {
+                        self.phase = if head.is_upgraded() {
                             Phase::Header
                         } else {
                             Phase::Transparent
@@ -260,67 +259,6 @@ fn keep(data: &mut [u8], read: &mut usize, written: &mut usize, length: usize) {
     *written += length;
 }
 
-/// The empty line that ends an HTTP head.
-const HEAD_END: &[u8] = b"\r\n\r\n";
-
-/// Bytes of the status line up to the status code: `HTTP/1.1 101`.
-const STATUS_BYTES: usize = 12;
-
-/// Returns how many bytes of `data` belong to the answer's head.
-fn end_of_handshake(matched: &mut usize, start: &mut Vec<u8>, data: &[u8]) -> usize {
-    for (index, &byte) in data.iter().enumerate() {
-        if start.len() < STATUS_BYTES {
-            start.push(byte);
-        }
-        *matched = match (byte, *matched) {
-            (b'\n', 1 | 3) => *matched + 1,
-            (b'\r', 2) => 3,
-            (b'\r', _) => 1,
-            _ => 0,
-        };
-        if *matched == HEAD_END.len() {
-            return index + 1;
-        }
-    }
-    data.len()
-}
-
-fn is_switching_protocols(start: &[u8]) -> bool {
-    start.starts_with(b"HTTP/1.") && start.ends_with(b" 101")
-}
-
-/// The parts of a frame header that matter here.
-struct FrameHeader {
-    is_final: bool,
-    opcode: u8,
-    /// Masked or with reserved bits, neither of which a server may send.
-    is_odd: bool,
-    length: usize,
-    payload_bytes: u64,
-}
-
-impl FrameHeader {
-    /// Reads a header, or nothing if there are too few bytes for it (RFC 6455, 5.2).
-    fn parse(data: &[u8]) -> Option<Self> {
-        let (&[first, second], rest) = data.split_first_chunk()?;
-        let (length, payload_bytes) = match second & 0x7f {
-            126 => (4, u64::from(u16::from_be_bytes(*rest.first_chunk()?))),
-            127 => (10, u64::from_be_bytes(*rest.first_chunk()?)),
-            short => (2, u64::from(short)),
-        };
-        let is_masked = second & 0x80 != 0;
-        // The mask passes with the payload: a masked frame is never discarded.
-        let payload_bytes = payload_bytes.saturating_add(if is_masked { 4 } else { 0 });
-        Some(Self {
-            is_final: first & 0x80 != 0,
-            opcode: first & 0x0f,
-            is_odd: is_masked || first & 0x70 != 0,
-            length,
-            payload_bytes,
-        })
-    }
-}
-
 impl<S: AsyncRead + Unpin> OversizeFilter<S> {
     /// Reads and filters into a buffer of at least [`MIN_IN_PLACE_BYTES`]; no bytes mean the end of the stream.
     fn poll_filtered(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -407,208 +345,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for OversizeFilter<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use proptest::prelude::*;
-    use sha2::{Digest as _, Sha256};
-    use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
-
-    use super::{HEAD_BYTES, MARKER_BYTES, OversizeFilter, Oversized};
-
-    const LIMIT: usize = 1024;
-    const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
-
-    /// Gives bytes in pieces of the sizes it was told, over and over.
-    struct Pieces {
-        bytes: Vec<u8>,
-        at: usize,
-        sizes: Vec<usize>,
-        turn: usize,
-    }
-
-    impl AsyncRead for Pieces {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            let size = self.sizes[self.turn % self.sizes.len()];
-            self.turn += 1;
-            let end = (self.at + size.min(buf.remaining())).min(self.bytes.len());
-            buf.put_slice(&self.bytes[self.at..end]);
-            self.at = end;
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    fn frame(is_final: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![opcode | if is_final { 0x80 } else { 0 }];
-        bytes.extend(length_field(payload.len() as u64));
-        bytes.extend(payload);
-        bytes
-    }
-
-    fn length_field(length: u64) -> Vec<u8> {
-        match length {
-            0..126 => vec![length as u8],
-            126..65_536 => [&[126][..], &(length as u16).to_be_bytes()].concat(),
-            _ => [&[127][..], &length.to_be_bytes()].concat(),
-        }
-    }
-
-    fn run(input: Vec<u8>, sizes: Vec<usize>, read_bytes: usize) -> (Vec<u8>, OversizeFilter<Pieces>) {
-        let mut filter = OversizeFilter::new(
-            Pieces {
-                bytes: input,
-                at: 0,
-                sizes,
-                turn: 0,
-            },
-            LIMIT,
-        );
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let output = runtime.block_on(async {
-            let mut output = Vec::new();
-            let mut buffer = vec![0; read_bytes];
-            loop {
-                match filter.read_exact(&mut buffer[..1]).await {
-                    Ok(_) => output.push(buffer[0]),
-                    Err(_) => return output,
-                }
-                if read_bytes > 1 {
-                    let mut rest = ReadBuf::new(&mut buffer);
-                    std::future::poll_fn(|cx| Pin::new(&mut filter).poll_read(cx, &mut rest))
-                        .await
-                        .unwrap();
-                    output.extend(rest.filled());
-                }
-            }
-        });
-        (output, filter)
-    }
-
-    fn report(payload: &[u8]) -> Oversized {
-        Oversized {
-            length_bytes: payload.len() as u64,
-            sha256: Sha256::digest(payload).into(),
-            head: payload[..payload.len().min(HEAD_BYTES)].to_vec(),
-            gives_up: false,
-        }
-    }
-
-    /// A stream of messages: (opcode, payload sizes of its fragments).
-    fn messages() -> impl Strategy<Value = Vec<(u8, Vec<usize>)>> {
-        let small = 0..300_usize;
-        let any =
-            prop_oneof![3 => small, 1 => 1000..1050_usize, 1 => 1025..9000_usize, 1 => Just(20_000_usize)];
-        let data = (1..=2_u8, proptest::collection::vec(any, 1..4));
-        let control = (9..=10_u8, proptest::collection::vec(0..126_usize, 1..2));
-        proptest::collection::vec(prop_oneof![3 => data, 1 => control], 0..8)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-        #[test]
-        fn any_chunking_gives_the_same_output_and_reports(
-            messages in messages(),
-            sizes in proptest::collection::vec(1..5000_usize, 1..6),
-            tiny in any::<bool>(),
-            read_bytes in prop_oneof![Just(1_usize), 2..64_usize, 64..300_usize, Just(131_072_usize)],
-        ) {
-            let sizes = if tiny { sizes.into_iter().map(|size| size % 7 + 1).collect() } else { sizes };
-            let mut input = ANSWER.to_vec();
-            let mut expected = ANSWER.to_vec();
-            let mut reports = Vec::new();
-            let mut seed = 0_u8;
-            let marker = [0; MARKER_BYTES];
-            let mut markers_at = Vec::new();
-            for (opcode, fragments) in messages {
-                let payloads: Vec<Vec<u8>> = fragments.iter().map(|size| {
-                    seed = seed.wrapping_add(17);
-                    (0..*size).map(|index| (index as u8).wrapping_mul(31).wrapping_add(seed)).collect()
-                }).collect();
-                let frames: Vec<Vec<u8>> = payloads.iter().enumerate().map(|(index, payload)| {
-                    frame(index + 1 == payloads.len(), if index == 0 { opcode } else { 0 }, payload)
-                }).collect();
-                // A ping between the fragments of a message must pass in any case.
-                let ping = frame(true, 9, b"between");
-                let is_swallowed = opcode < 8 && payloads[0].len() > LIMIT;
-                for (index, frame) in frames.iter().enumerate() {
-                    input.extend(frame);
-                    if !is_swallowed {
-                        expected.extend(frame);
-                    }
-                    if index + 1 < frames.len() {
-                        input.extend(&ping);
-                        expected.extend(&ping);
-                    }
-                }
-                if is_swallowed {
-                    markers_at.push(expected.len() + 2);
-                    expected.extend(frame(true, 2, &marker));
-                    reports.push(report(&payloads.concat()));
-                }
-            }
-            let (mut output, mut filter) = run(input, sizes, read_bytes);
-            prop_assert_eq!(output.len(), expected.len());
-            for (at, wanted) in markers_at.into_iter().zip(&reports) {
-                let payload = output[at..at + MARKER_BYTES].to_vec();
-                let found = filter.report(&payload);
-                prop_assert!(found.as_ref() == Some(wanted));
-                output[at..at + MARKER_BYTES].fill(0);
-            }
-            prop_assert!(output == expected);
-            prop_assert!(filter.reports.is_empty());
-        }
-
-        #[test]
-        fn no_bytes_panic_or_grow_the_filter(
-            bytes in proptest::collection::vec(any::<u8>(), 0..600),
-            sizes in proptest::collection::vec(1..40_usize, 1..4),
-        ) {
-            let length = bytes.len();
-            let (output, filter) = run([ANSWER, &bytes].concat(), sizes, 256);
-            prop_assert!(output.len() <= ANSWER.len() + length + MARKER_BYTES);
-            prop_assert!(filter.unread.capacity() <= 4096 && filter.ready.capacity() <= 4096);
-        }
-    }
-
-    #[test]
-    fn a_length_beyond_reason_gives_up_with_length_and_head() {
-        for announced in [LIMIT as u64 * 64 + 1, u64::MAX >> 1, u64::MAX] {
-            let mut input = [ANSWER, &[0x81], &length_field(announced)].concat();
-            input.extend([b'x'; 10_000]);
-            let (output, mut filter) = run(input, vec![700], 4096);
-            let marker = output[ANSWER.len() + 2..].to_vec();
-            assert_eq!(output.len(), ANSWER.len() + 2 + MARKER_BYTES);
-            let report = filter.report(&marker).unwrap();
-            let digest: [u8; 32] = Sha256::digest([b'x'; HEAD_BYTES]).into();
-            assert_eq!(
-                (report.length_bytes, report.sha256, report.gives_up),
-                (announced, digest, true)
-            );
-            assert_eq!(report.head, vec![b'x'; HEAD_BYTES]);
-        }
-    }
-
-    #[test]
-    fn a_refused_upgrade_passes_whole() {
-        let body = [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0].repeat(30);
-        let input = [b"HTTP/1.1 429 Too Many Requests\r\n\r\n", &body[..]].concat();
-        let (output, _) = run(input.clone(), vec![11], 128);
-        assert_eq!(output, input);
-    }
-
-    #[test]
-    fn a_payload_that_is_no_marker_has_no_report() {
-        let input = [ANSWER, &frame(true, 1, &[b'x'; LIMIT + 1])].concat();
-        let (_, mut filter) = run(input, vec![64], 256);
-        assert_eq!(filter.report(&[0; MARKER_BYTES]), None);
-        let marker = filter.marker;
-        assert!(filter.report(&marker).is_some());
-        assert_eq!(filter.report(&marker), None);
-    }
-}
+mod tests;

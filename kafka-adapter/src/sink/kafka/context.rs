@@ -25,7 +25,7 @@ pub(super) struct States {
     pub(super) all_brokers_down: AtomicBool,
     /// The producer reported a fatal error.
     pub(super) fatal: AtomicBool,
-    /// Outcomes that found no room; more than 0 is a fault of this program.
+    /// Outcomes that found no room: a fault of this program, mended by a new producer and a replay.
     pub(super) lost_outcomes: AtomicU64,
 }
 

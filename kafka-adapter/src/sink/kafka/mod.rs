@@ -227,9 +227,10 @@ impl KafkaSink {
             payload: Some(value),
             key: (!parcel.key.is_empty()).then_some(parcel.key.as_bytes()),
             // librdkafka reads 0 as "now", and brokers refuse times before 1970
-            timestamp: (parcel.time_us >= 1000).then(|| parcel.time_us / 1000),
+            timestamp: (parcel.time_us >= 1000).then_some(parcel.time_us / 1000),
             headers: built.headers,
-            delivery_opaque: usize::try_from(token).expect("only 64-bit targets compile"),
+            // only 64-bit targets compile (plugin-abi)
+            delivery_opaque: token as usize,
         };
         match producer.send(record) {
             Ok(()) => Ok(()),
@@ -257,6 +258,7 @@ impl KafkaSink {
             reason,
         })?;
         self.states.fatal.store(false, Ordering::Release);
+        self.states.lost_outcomes.store(0, Ordering::Relaxed);
         self.producer = Some(producer);
         self.arrivals = arrivals;
         Ok(())
@@ -265,6 +267,9 @@ impl KafkaSink {
     /// The fatal error that makes a replacement necessary.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
+        if self.states.lost_outcomes.load(Ordering::Relaxed) > 0 {
+            return Some("an outcome found no room in its queue".to_owned());
+        }
         if !self.states.fatal.load(Ordering::Acquire) {
             return None;
         }
@@ -294,12 +299,6 @@ impl KafkaSink {
     #[must_use]
     pub fn topic(&self, route: Route) -> &str {
         self.settings.topics.of(route)
-    }
-
-    /// Outcomes that found no room; more than 0 is a fault of this program.
-    #[must_use]
-    pub fn lost_outcomes(&self) -> u64 {
-        self.states.lost_outcomes.load(Ordering::Relaxed)
     }
 }
 

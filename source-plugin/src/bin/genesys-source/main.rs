@@ -5,6 +5,7 @@
 
 mod explain;
 mod frame_reader;
+mod tail;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ struct CommandLine {
 enum Command {
     /// Run frames through the real decode and admission; one JSON line for each
     Explain(explain::Arguments),
+    /// Open a source as a host would and print its records, one JSON line for each
+    Tail(tail::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     };
     let done = match line.command {
         Command::Explain(arguments) => explain::run(&arguments, std::io::stdout().lock()),
+        Command::Tail(arguments) => tail::run(&arguments, std::io::stdout().lock()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
