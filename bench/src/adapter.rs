@@ -98,7 +98,7 @@ impl Adapter {
         let file = folder.path().join("genesys-kafka.toml");
         std::fs::write(&file, toml_text(&config)?)?;
         let process = Launch::binary("genesys-kafka")
-            .args(["--config".as_ref(), file.as_os_str(), "run".as_ref()])
+            .args(["run".as_ref(), "--config".as_ref(), file.as_os_str()])
             .current_dir(folder.path())
             .start();
         let ends = ClientConfig::new()
