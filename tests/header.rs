@@ -19,9 +19,6 @@ fn generate() -> String {
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(contract.join("src/lib.rs"))
-        .with_src(contract.join("src/status.rs"))
-        .with_src(contract.join("src/types.rs"))
-        .with_src(contract.join("src/functions.rs"))
         .generate()
         .unwrap();
     let mut header = Vec::new();

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::record::{Attributes, Record};
 use crate::text::{push_hex, push_json_string, push_number, push_time};
 
-/// The stage at which the adapter refuses a record.
-pub const STAGE: &str = "publish";
+/// The stage at which the adapter refuses a record, in the words of Kafka Connect.
+pub const STAGE: &str = "PRODUCE";
 
 /// Writes the body of a dead letter to `into`, which is cleared first.
 pub fn write_body(
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(value["frame"]["lengthBytes"], body.len());
         assert_eq!(value["deadLetterId"], "id");
         assert_eq!(value["receivedAt"], "1970-01-01T00:00:01.000Z");
-        assert_eq!(value["stage"], "publish");
+        assert_eq!(value["stage"], "PRODUCE");
         assert_eq!(value["reason"], "Broker: Message size too large");
         assert_eq!(
             value["origin"],

@@ -12,11 +12,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::{AuditTo, Config, Destination, Envelope as ConfigEnvelope};
+use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::pipeline::{self, Bounds, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{Envelope, KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, Topics};
+use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
 use crate::summary::Summary;
 
 /// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
@@ -350,17 +350,8 @@ fn kafka_settings(config: &Config) -> KafkaSettings {
     let kafka = &config.kafka;
     KafkaSettings {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
-        topics: Topics {
-            events: kafka.topics.events.clone(),
-            audit: kafka.topics.audit.clone(),
-            dead_letter: kafka.topics.dead_letter.clone(),
-            control: kafka.topics.control.clone(),
-        },
-        envelope: match kafka.envelope {
-            ConfigEnvelope::Binary => Envelope::Binary,
-            ConfigEnvelope::Structured => Envelope::Structured,
-            ConfigEnvelope::None => Envelope::None,
-        },
+        topics: kafka.topics.clone(),
+        envelope: kafka.envelope,
         default_source: config.source.name.clone(),
         message_max_bytes: kafka.message_max_bytes as usize,
         start_timeout_ms: kafka.start_timeout_ms,

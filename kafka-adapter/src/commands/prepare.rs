@@ -30,6 +30,9 @@ pub(super) fn judge(mut draft: Draft) -> Result<Prepared, Error> {
     {
         match Plugin::load(&library) {
             Ok(loaded) => {
+                if let Some(schema) = loaded.describe().get("config_schema") {
+                    draft.name_source(schema);
+                }
                 let faults = loaded
                     .check(&draft.plugin_config(), false, 0)
                     .map_err(Error::Check)?;

@@ -157,6 +157,30 @@ impl Draft {
         }
     }
 
+    /// Hands `source.name` down to a plugin whose configuration has a `name`, where none is written for it.
+    ///
+    /// The name stands in the plugin's own records; two names for one source would be a riddle to their reader.
+    pub fn name_source(&mut self, plugin_schema: &Value) {
+        let takes_name = plugin_schema.pointer("/properties/name").is_some();
+        let Some(name) = self
+            .at(&["source", "name"])
+            .filter(|name| name.is_string())
+            .cloned()
+        else {
+            return;
+        };
+        let is_open = matches!(self.at(&["source", "config"]), None | Some(Value::Object(_)));
+        if takes_name && is_open && self.at(&["source", "config", "name"]).is_none() {
+            let origin = self
+                .merged
+                .nearest_origin("source.name")
+                .cloned()
+                .unwrap_or(Origin::Default);
+            let keys = ["source", "config", "name"].map(str::to_owned);
+            self.merged.set(&keys, name, &origin);
+        }
+    }
+
     /// The plugin's own configuration as JSON text; an empty object where none is written.
     #[must_use]
     pub fn plugin_config(&self) -> String {

@@ -15,9 +15,7 @@ use crate::audit::Destination;
 use crate::record::{Attributes, Record};
 
 pub use file::RecordFile;
-pub use kafka::{
-    Envelope, KafkaSettings, KafkaSink, Meaning, OWNED_PROPERTIES, StartError, TopicPlan, Topics, meaning_of,
-};
+pub use kafka::{Envelope, KafkaSettings, KafkaSink, Meaning, StartError, TopicPlan, Topics, meaning_of};
 pub use lines::LinesSink;
 pub use outlets::{Outlet, Outlets, Routing};
 

@@ -175,3 +175,27 @@ fn the_plugin_is_asked_with_what_is_written_even_beside_other_faults() {
     });
     assert_eq!((draft.library(), draft.plugin_config().as_str()), (None, "{}"));
 }
+
+#[test]
+fn the_shards_name_goes_down_to_a_plugin_that_has_one_and_never_over_its_own() {
+    let named = |file: &str, schema: serde_json::Value| {
+        let (_folder, inputs) = inputs(file, &[], Vec::new());
+        let mut draft = Draft::read(&inputs);
+        draft.name_source(&schema);
+        serde_json::from_str::<serde_json::Value>(&draft.plugin_config()).unwrap()
+    };
+    let schema = serde_json::json!({"properties": {"name": {"type": "string"}}});
+    assert_eq!(named("[source]\nname = \"emea\"", schema.clone())["name"], "emea");
+    assert_eq!(
+        named("[source]\nname = \"emea\"\nconfig.name = \"own\"", schema.clone())["name"],
+        "own"
+    );
+    assert_eq!(
+        named("[source]\nlibrary = \"x.so\"", schema),
+        serde_json::json!({})
+    );
+    assert_eq!(
+        named("[source]\nname = \"emea\"", serde_json::json!({})),
+        serde_json::json!({})
+    );
+}

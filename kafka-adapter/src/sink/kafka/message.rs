@@ -93,7 +93,7 @@ impl MessageBuilder {
         }
         if let Some(refusal) = parcel.refusal {
             headers.push("__connect.errors.topic", refusal.meant_for);
-            headers.push("__connect.errors.stage", "PRODUCE");
+            headers.push("__connect.errors.stage", crate::dead_letter::STAGE);
             headers.push("__connect.errors.exception.message", refusal.reason);
         }
         let value_bytes = if enveloped {

@@ -27,7 +27,7 @@ use message::MessageBuilder;
 use super::{Failure, Outcome, Parcel, Route, SendError};
 
 pub use meaning::{Meaning, meaning_of};
-pub use settings::{Envelope, KafkaSettings, OWNED_PROPERTIES, Topics};
+pub use settings::{Envelope, KafkaSettings, Topics};
 pub use topics::TopicPlan;
 
 /// Room for outcomes beyond the records in flight: audit records about the run.

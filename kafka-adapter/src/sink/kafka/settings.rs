@@ -9,49 +9,7 @@ use rdkafka::config::ClientConfig;
 
 use super::super::Route;
 
-/// librdkafka properties that the adapter owns; setting one in `[kafka.librdkafka]` is a configuration error.
-pub const OWNED_PROPERTIES: [&str; 16] = [
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "enable.idempotence",
-    "acks",
-    "request.required.acks",
-    "delivery.timeout.ms",
-    "message.timeout.ms",
-    "message.max.bytes",
-    "message.send.max.retries",
-    "retries",
-    "partitioner",
-    "transactional.id",
-    "allow.auto.create.topics",
-    "statistics.interval.ms",
-    "enable.gapless.guarantee",
-    "queuing.strategy",
-];
-
-/// How a record becomes a Kafka message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Envelope {
-    /// CloudEvents 1.0 binary mode: the body is the value, its context is in `ce_` headers.
-    Binary,
-    /// CloudEvents 1.0 structured mode: context and body in one JSON object.
-    Structured,
-    /// The body alone.
-    None,
-}
-
-/// Topics by route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topics {
-    /// Normalized events.
-    pub events: String,
-    /// Audit records.
-    pub audit: String,
-    /// Dead letters.
-    pub dead_letter: String,
-    /// Control records.
-    pub control: String,
-}
+pub use crate::config::{Envelope, Topics};
 
 impl Topics {
     /// The topic of a route; the last resort has none and names the dead-letter topic that refused it.
@@ -195,7 +153,8 @@ pub(crate) mod tests {
             .contains(&name)
                 || name.starts_with("queue.buffering")
                 || name == "socket.keepalive.enable";
-            assert_ne!(default, OWNED_PROPERTIES.contains(&name), "{name}");
+            let owned = crate::config::OWNED.iter().any(|owned| owned.property == name);
+            assert!(default || owned, "{name}");
         }
     }
 
