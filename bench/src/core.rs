@@ -12,6 +12,7 @@ use genesys_source::decode::Transport;
 use genesys_source::dedup;
 
 use crate::client::{EventFrame, Reading};
+use crate::cpu;
 use crate::frames::Ring;
 
 /// Admitted frames after which the chunk is taken, about what one read of a busy socket brings.
@@ -29,6 +30,26 @@ pub(crate) struct InMemory {
     pub(crate) parse: Reading,
     /// Admission.
     pub(crate) admission: Reading,
+}
+
+/// Time spent on one side.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    elapsed: Duration,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn add(&mut self, elapsed: Duration, from: Option<Duration>, to: Option<Duration>) {
+        self.elapsed += elapsed;
+        // without the kernel's figures the elapsed time stands in, on an idle machine the same
+        self.cpu += to.zip(from).map_or(elapsed, |(to, from)| to.saturating_sub(from));
+    }
+
+    /// One core's rate: what the thread would do if it were never taken off its core.
+    fn reading(self, frames: u64) -> Reading {
+        Reading::new(frames, self.cpu, Some(self.cpu))
+    }
 }
 
 /// An admission that keeps its window from one measurement to the next.
@@ -60,10 +81,10 @@ impl Core {
 
     /// Parses and admits, in turns, until each has had `window`.
     pub(crate) fn measure(&mut self, window: Duration) -> anyhow::Result<InMemory> {
-        let (mut parsing, mut admitting) = (Duration::ZERO, Duration::ZERO);
+        let (mut parsing, mut admitting) = (Spent::default(), Spent::default());
         let mut frames = 0_u64;
         let events_before = self.admission.counts().events;
-        while parsing.min(admitting) < window {
+        while parsing.elapsed.min(admitting.elapsed) < window {
             self.round += 1;
             self.time_us += 1_000;
             self.ring.stamp(self.round);
@@ -97,8 +118,8 @@ impl Core {
             "not every frame became an event: {counts:?}"
         );
         Ok(InMemory {
-            parse: Reading::new(frames, parsing, Some(parsing)),
-            admission: Reading::new(frames, admitting, Some(admitting)),
+            parse: parsing.reading(frames),
+            admission: admitting.reading(frames),
         })
     }
 }

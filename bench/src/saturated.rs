@@ -134,10 +134,16 @@ fn adapter(
 ) -> anyhow::Result<(Produced, Topics)> {
     let feed = Feed::start(ring, events)?;
     let mut adapter = Adapter::start(servers, &feed.login_url(), &feed.events_url(), envelope)?;
+    feed.wait_until_begun(DEADLINE)?;
+    // the start is not part of a pair
+    let cpu_before = adapter.cpu();
     feed.wait_until_done(DEADLINE)?;
     let last = adapter.wait_for_audit(events, DEADLINE)?;
     let first = feed.first_write().context("the feed was not read")?;
-    let cpu = adapter.cpu();
+    let cpu = adapter
+        .cpu()
+        .zip(cpu_before)
+        .map(|(now, then)| now.saturating_sub(then));
     let topics = adapter.topics().clone();
     let held = adapter.count(&topics.events)?;
     ensure!(
