@@ -90,14 +90,14 @@ impl Core {
             self.ring.stamp(self.round);
             let (admission, time_us) = (&mut self.admission, self.time_us);
             self.ring.with_text(|text, places| -> anyhow::Result<()> {
-                let start = Instant::now();
+                let (start, cpu_start) = (Instant::now(), cpu::this_thread());
                 let mut weight = 0;
                 for place in places {
                     let frame = text.get(place.clone()).unwrap_or_default();
                     weight += serde_json::from_str::<EventFrame<'_>>(frame)?.weigh();
                 }
                 std::hint::black_box(weight);
-                let parsed = Instant::now();
+                let (parsed, cpu_parsed) = (Instant::now(), cpu::this_thread());
                 for (number, place) in places.iter().enumerate() {
                     let frame = text.get(place.clone()).unwrap_or_default();
                     std::hint::black_box(admission.admit(Frame::Text(frame), time_us, Room::UNBOUNDED));
@@ -106,8 +106,9 @@ impl Core {
                     }
                 }
                 std::hint::black_box(admission.take_chunk());
-                parsing += parsed - start;
-                admitting += parsed.elapsed();
+                let (admitted, cpu_admitted) = (Instant::now(), cpu::this_thread());
+                parsing.add(parsed - start, cpu_start, cpu_parsed);
+                admitting.add(admitted - parsed, cpu_parsed, cpu_admitted);
                 frames += places.len() as u64;
                 Ok(())
             })??;

@@ -79,10 +79,19 @@ impl Feed {
         self.shared.first_write.get().copied()
     }
 
+    /// Waits until the first frame is given to the kernel.
+    pub(crate) fn wait_until_begun(&self, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_for(&self.shared.first_write, timeout)
+    }
+
     /// Waits until the kernel has taken the last frame.
     pub(crate) fn wait_until_done(&self, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_for(&self.shared.done, timeout)
+    }
+
+    fn wait_for(&self, moment: &OnceLock<Instant>, timeout: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + timeout;
-        while self.shared.done.get().is_none() {
+        while moment.get().is_none() {
             let sent = self.shared.sent.load(Ordering::Relaxed);
             ensure!(
                 Instant::now() < deadline,

@@ -76,6 +76,11 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
             Envelope::Binary,
         )?;
         ensure!(
+            simulator.wait_until_sent(1, SETTLE),
+            "the adapter does not subscribe"
+        );
+        let cpu_before = adapter.cpu();
+        ensure!(
             simulator.wait_until_done(Duration::from_secs(size.seconds) + SETTLE),
             "the simulator is not done: {:?}",
             simulator.counters()
@@ -83,7 +88,11 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
         let events = simulator.counters().events_sent;
         adapter.wait_for_audit(events, SETTLE)?;
         memory.push(adapter.peak_mib());
-        cpu.extend(adapter.cpu().map(|cpu| cpu.as_secs_f64() * 1e6 / float(events)));
+        let spent = adapter
+            .cpu()
+            .zip(cpu_before)
+            .map(|(now, then)| now.saturating_sub(then));
+        cpu.extend(spent.map(|spent| spent.as_secs_f64() * 1e6 / float(events)));
         let topics = adapter.topics().clone();
         adapter.stop()?;
         simulator.stop()?;
