@@ -33,7 +33,7 @@ demo: check-prerequisites
 # one table of ratios from one run
 bench: check-prerequisites
 	cargo build --release --workspace --locked
-	cargo run --release --locked -p bench
+	$${CARGO_TARGET_DIR:-target}/release/bench
 
 # applies each patch of tests/red to a copy of the tree and demands that its test fails
 red: check-prerequisites
