@@ -3,7 +3,7 @@
 //! Responsible for the printing. Refuses to keep records: what has been written to standard output is committed.
 //! Invariant: at SIGINT or SIGTERM the source is drained and its backlog printed; a second signal ends at once.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,7 @@ fn log_to_stderr() -> Dispatch {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .finish()
         .into()
 }
