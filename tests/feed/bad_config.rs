@@ -10,7 +10,8 @@ use crate::host::SOON;
 
 const SECRET: &str = "PLANTED-secret-77ab";
 
-const SOUND: &str = "[source.config]\nregion = \"us-east-1\"\ntransport = \"events\"\n[delivery]\nto = \"lines\"\n";
+const SOUND: &str =
+    "[source.config]\nregion = \"us-east-1\"\ntransport = \"events\"\n[delivery]\nto = \"lines\"\n";
 
 const CREDENTIALS: &[(&str, &str)] = &[("OAUTH_CLIENT_ID", "planted-id"), ("OAUTH_CLIENT_SECRET", SECRET)];
 
@@ -22,7 +23,9 @@ fn fails(
     environment: &[(&str, &str)],
 ) -> (i32, Vec<String>) {
     std::fs::write(folder.join("c.toml"), config).unwrap();
-    let mut launch = Launch::binary("genesys-kafka").args(arguments).current_dir(folder);
+    let mut launch = Launch::binary("genesys-kafka")
+        .args(arguments)
+        .current_dir(folder);
     for (name, value) in environment {
         launch = launch.env(name, value);
     }
@@ -41,13 +44,19 @@ fn refused(config: &str, environment: &[(&str, &str)], expected: &[&str]) {
         .map(|line| format!("genesys-kafka: {line}"))
         .collect();
     for command in ["run", "config"] {
-        let (code, lines) = fails(folder.path(), config, &[command, "--config", "c.toml"], environment);
+        let (code, lines) = fails(
+            folder.path(),
+            config,
+            &[command, "--config", "c.toml"],
+            environment,
+        );
         assert_eq!((code, &lines), (78, &expected), "{command}");
     }
 }
 
 const NO_ID: &str = "set OAUTH_CLIENT_ID, or client_id = { file = \"…\" } to a file that holds it";
-const NO_SECRET: &str = "set OAUTH_CLIENT_SECRET, or client_secret = { file = \"…\" } to a file that holds it";
+const NO_SECRET: &str =
+    "set OAUTH_CLIENT_SECRET, or client_secret = { file = \"…\" } to a file that holds it";
 
 #[test]
 fn a_missing_or_empty_credential_names_its_variable() {
@@ -58,11 +67,13 @@ fn a_missing_or_empty_credential_names_its_variable() {
     refused(
         SOUND,
         &[],
-        &[&missing("OAUTH_CLIENT_ID", NO_ID), &missing("OAUTH_CLIENT_SECRET", NO_SECRET)],
+        &[
+            &missing("OAUTH_CLIENT_ID", NO_ID),
+            &missing("OAUTH_CLIENT_SECRET", NO_SECRET),
+        ],
     );
-    let empty = format!(
-        "c.toml:1: source.config.client_id: environment variable OAUTH_CLIENT_ID is empty; {NO_ID}"
-    );
+    let empty =
+        format!("c.toml:1: source.config.client_id: environment variable OAUTH_CLIENT_ID is empty; {NO_ID}");
     refused(
         SOUND,
         &[("OAUTH_CLIENT_ID", " "), ("OAUTH_CLIENT_SECRET", SECRET)],
@@ -139,16 +150,25 @@ fn subscriptions_out_of_bounds_say_by_how_much() {
             )],
         );
     }
-    // {"events":["interaction","participant"],"filters":{"q":""},"sessionToken":36,"token":20,"type":"subscribe"}
-    let around = 172;
-    let filter = format!("subscription = {{ filters = {{ q = \"{}\" }} }}\n[delivery]", "x".repeat(8192));
+    // the shortest token that passes, since a payload that is too large with it is too large with every token
+    let around = serde_json::json!({
+        "type": "subscribe",
+        "events": ["interaction", "participant"],
+        "filters": {"q": ""},
+        "token": "x".repeat(20),
+        "sessionToken": "x".repeat(36),
+    });
+    let filter = format!(
+        "subscription = {{ filters = {{ q = \"{}\" }} }}\n[delivery]",
+        "x".repeat(8192)
+    );
     refused(
         &SOUND.replace("[delivery]", &filter),
         CREDENTIALS,
         &[&format!(
             "c.toml:4: source.config.subscription: subscription payload is {} bytes, limit is 8192; \
              shorten subscription.filters or subscription.events",
-            8192 + around
+            8192 + around.to_string().len()
         )],
     );
 }
@@ -156,7 +176,10 @@ fn subscriptions_out_of_bounds_say_by_how_much() {
 #[test]
 fn plain_text_to_another_machine_and_unknown_regions_are_refused() {
     let plain = |key: &str, url: &str| {
-        SOUND.replace("[delivery]", &format!("endpoints = {{ {key} = \"{url}\" }}\n[delivery]"))
+        SOUND.replace(
+            "[delivery]",
+            &format!("endpoints = {{ {key} = \"{url}\" }}\n[delivery]"),
+        )
     };
     let message = |key: &str, scheme: &str| {
         format!(
@@ -164,8 +187,16 @@ fn plain_text_to_another_machine_and_unknown_regions_are_refused() {
              is not loopback; use the encrypted scheme, or set allow_insecure = true"
         )
     };
-    refused(&plain("events", "ws://example.com/x"), CREDENTIALS, &[&message("events", "ws")]);
-    refused(&plain("login", "http://example.com"), CREDENTIALS, &[&message("login", "http")]);
+    refused(
+        &plain("events", "ws://example.com/x"),
+        CREDENTIALS,
+        &[&message("events", "ws")],
+    );
+    refused(
+        &plain("login", "http://example.com"),
+        CREDENTIALS,
+        &[&message("login", "http")],
+    );
     let regions = "unknown region \"us-east-9\"; known are us-east-1, us-east-2, us-west-2, ca-central-1, mx-central-1, \
                    sa-east-1, eu-west-1, eu-west-2, eu-central-1, eu-central-2, eusc-de-east-1, me-central-1, ap-south-1, \
                    ap-southeast-1, ap-southeast-2, ap-northeast-1, ap-northeast-2, ap-northeast-3; use a known name, or \
@@ -179,7 +210,9 @@ fn plain_text_to_another_machine_and_unknown_regions_are_refused() {
     refused(
         "[delivery]\nto = \"lines\"\n",
         &environment,
-        &[&format!("source.config.region: environment variable GENESYS_ENV: {regions}")],
+        &[&format!(
+            "source.config.region: environment variable GENESYS_ENV: {regions}"
+        )],
     );
 }
 
@@ -215,7 +248,10 @@ fn a_wrong_command_line_is_64() {
         assert!(lines[0].starts_with("error: "), "{lines:?}");
     }
     let (code, lines) = fails(folder.path(), SOUND, &["run", "--tu", "lines"], CREDENTIALS);
-    assert_eq!((code, lines[0].as_str()), (64, "error: unexpected argument '--tu' found"));
+    assert_eq!(
+        (code, lines[0].as_str()),
+        (64, "error: unexpected argument '--tu' found")
+    );
 }
 
 /// Builds a shared library of one C text.
@@ -275,7 +311,10 @@ fn a_library_that_is_no_plugin_of_ours_is_refused_with_its_reason() {
         let arguments = ["run", "--config", "c.toml", "--library", name];
         assert_eq!(
             fails(folder.path(), SOUND, &arguments, CREDENTIALS),
-            (78, vec![format!("genesys-kafka: --library: source.library: {expected}")])
+            (
+                78,
+                vec![format!("genesys-kafka: --library: source.library: {expected}")]
+            )
         );
     }
     let (code, lines) = fails(
@@ -299,7 +338,10 @@ fn a_library_that_is_no_plugin_of_ours_is_refused_with_its_reason() {
 #[test]
 fn effective_configuration_masks_what_is_secret() {
     let folder = tempfile::tempdir().unwrap();
-    let config = SOUND.replace("[delivery]", "client_id = { env = \"OAUTH_CLIENT_ID\" }\n[delivery]");
+    let config = SOUND.replace(
+        "[delivery]",
+        "client_id = { env = \"OAUTH_CLIENT_ID\" }\n[delivery]",
+    );
     let config = format!("{config}[kafka.librdkafka]\n\"sasl.password\" = \"{SECRET}\"\n");
     std::fs::write(folder.path().join("c.toml"), config).unwrap();
     let mut command = Command::new(support::binary("genesys-kafka"));
@@ -310,6 +352,10 @@ fn effective_configuration_masks_what_is_secret() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(text.contains("sasl.password") && !text.contains(SECRET), "{text}");
 }

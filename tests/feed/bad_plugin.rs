@@ -65,14 +65,17 @@ fn a_configuration_file_that_is_absent_or_no_json_is_named() {
         (
             Some(1),
             vec![
-                "genesys-source: cannot read /nonexistent/c.json: No such file or directory (os error 2)".to_owned()
+                "genesys-source: cannot read /nonexistent/c.json: No such file or directory (os error 2)"
+                    .to_owned()
             ]
         )
     );
     let (code, lines) = tail(&json!("text"), &[]);
     assert_eq!(code, 1);
     assert_eq!(lines, ["genesys-source: expected object, found string"]);
-    let finished = Launch::binary("genesys-source").args(["tail", "--bogus"]).run(SOON);
+    let finished = Launch::binary("genesys-source")
+        .args(["tail", "--bogus"])
+        .run(SOON);
     assert_eq!(
         (finished.status.code(), finished.stderr[0].as_str()),
         (Some(64), "error: unexpected argument '--bogus' found")
@@ -111,9 +114,15 @@ fn an_online_check_tells_refused_credentials_from_an_unreachable_host() {
         (status, message)
     };
     for (fault, message) in [
-        ("login=1- refuse 401", "invalid client credentials or expired secret"),
+        (
+            "login=1- refuse 401",
+            "invalid client credentials or expired secret",
+        ),
         ("login=1- refuse 403", "missing scope or role"),
-        ("login=1- no-token", "the login service answered 200 without an access token"),
+        (
+            "login=1- no-token",
+            "the login service answered 200 without an access token",
+        ),
     ] {
         let simulator = support::plugin::simulator(|options| options.faults = vec![fault.parse().unwrap()]);
         let config = support::plugin::config(&simulator, folder.path());

@@ -51,7 +51,11 @@ fn every_frame_of_the_corpus_is_explained_validates_and_comes_back_whole() {
         return;
     };
     let finished = Launch::binary("genesys-source")
-        .args(["explain".as_ref()].into_iter().chain(frames.iter().map(|path| path.as_os_str())))
+        .args(
+            ["explain".as_ref()]
+                .into_iter()
+                .chain(frames.iter().map(|path| path.as_os_str())),
+        )
         .run(SOON);
     assert!(finished.status.success(), "{:?}", finished.stderr);
     assert_eq!(finished.stdout.len(), frames.len());
@@ -64,13 +68,23 @@ fn every_frame_of_the_corpus_is_explained_validates_and_comes_back_whole() {
         match outcome {
             "event" => {
                 events += 1;
-                assert_eq!(faults(Kind::Event, record), Vec::<String>::new(), "{}", path.display());
+                assert_eq!(
+                    faults(Kind::Event, record),
+                    Vec::<String>::new(),
+                    "{}",
+                    path.display()
+                );
                 let raw: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
                 assert_eq!(normalize::reconstruct(record), raw, "{}", path.display());
             }
             "control" => assert!(line["reason"].is_string(), "{line}"),
             "dead_letter" => {
-                assert_eq!(faults(Kind::DeadLetter, record), Vec::<String>::new(), "{}", path.display());
+                assert_eq!(
+                    faults(Kind::DeadLetter, record),
+                    Vec::<String>::new(),
+                    "{}",
+                    path.display()
+                );
             }
             other => panic!("{}: {other}", path.display()),
         }
@@ -99,7 +113,11 @@ fn admit(admission: &mut Admission, frame: Frame<'_>) -> (Outcome, Option<(Kind,
             assert!(!text.chars().any(char::is_control), "{text:?}");
         }
         let text = std::str::from_utf8(record.body()).unwrap();
-        (record.kind(), serde_json::from_str(text).unwrap(), text.to_owned())
+        (
+            record.kind(),
+            serde_json::from_str(text).unwrap(),
+            text.to_owned(),
+        )
     });
     (outcome, record)
 }

@@ -97,10 +97,7 @@ fn a_frame_at_the_limit_is_decoded() {
     let letters = letters(&host);
     assert_eq!(letters.len(), 1, "whole, but without any identity");
     assert_eq!(letters[0].body["frame"]["type"], "text");
-    assert_eq!(
-        letters[0].body["frame"]["sha256"],
-        hex(Sha256::digest(&payload))
-    );
+    assert_eq!(letters[0].body["frame"]["sha256"], hex(Sha256::digest(&payload)));
     assert_eq!(
         letters[0].body["frame"]["text"].as_str().unwrap().as_bytes(),
         payload
@@ -198,11 +195,7 @@ fn memory_stays_bounded_while_a_frame_of_64_mib_is_skipped() {
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tail.json");
-    std::fs::write(
-        &path,
-        config(&simulator, folder.path(), json!({})).to_string(),
-    )
-    .unwrap();
+    std::fs::write(&path, config(&simulator, folder.path(), json!({})).to_string()).unwrap();
     let mut tail = Launch::binary("genesys-source")
         .args(["tail".as_ref(), "--config".as_ref(), path.as_os_str()])
         .start();

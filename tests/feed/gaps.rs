@@ -106,8 +106,8 @@ pub(crate) fn reconcile(truth: &[TruthLine], records: &[Pulled]) -> usize {
             });
             assert!(
                 inside,
-                "event {id} of connection {} is missing outside every gap: sent at {sent_us}, {gaps:#?}",
-                line.connection
+                "event {id} is missing outside every gap that may lose it; around it was sent:\n{}\ngaps: {gaps:#?}",
+                around(truth, line.n, records)
             );
             lost += 1;
             continue;
@@ -115,7 +115,10 @@ pub(crate) fn reconcile(truth: &[TruthLine], records: &[Pulled]) -> usize {
         assert_eq!(records[at].key, conversation);
         let ordinal = line.ordinal.unwrap();
         if let Some((before, older)) = newest.insert(conversation, (at, ordinal)) {
-            assert!(before < at && older < ordinal, "order of {conversation} is broken");
+            assert!(
+                before < at && older < ordinal,
+                "order of {conversation} is broken"
+            );
         }
     }
     assert!(
@@ -124,4 +127,24 @@ pub(crate) fn reconcile(truth: &[TruthLine], records: &[Pulled]) -> usize {
         position.len()
     );
     lost
+}
+
+/// The lines of ground truth around one of them, each with what became of it.
+fn around(truth: &[TruthLine], n: u64, records: &[Pulled]) -> String {
+    let near = truth.iter().filter(|line| line.n.abs_diff(n) <= 25);
+    let shown = near.map(|line| {
+        let delivered = records
+            .iter()
+            .any(|record| record.kind == Kind::Event && Some(&record.id) == line.id.as_ref());
+        format!(
+            "{} {:?} on {} at {:?}, id {:?}, {}",
+            line.n,
+            line.kind,
+            line.connection,
+            line.sent_us.or(line.at_us),
+            line.id,
+            if delivered { "delivered" } else { "not delivered" }
+        )
+    });
+    shown.collect::<Vec<_>>().join("\n")
 }

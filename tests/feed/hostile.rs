@@ -30,7 +30,15 @@ fn explain(arguments: &[&OsStr], input: &[u8], frames: usize) -> Vec<Value> {
         let value: Value = serde_json::from_str(line).unwrap();
         let outcome = value["outcome"].as_str().unwrap();
         assert!(
-            ["event", "duplicate", "dead_letter", "control", "ignored", "filtered"].contains(&outcome),
+            [
+                "event",
+                "duplicate",
+                "dead_letter",
+                "control",
+                "ignored",
+                "filtered"
+            ]
+            .contains(&outcome),
             "{outcome}"
         );
         value
@@ -63,7 +71,11 @@ fn hostile() -> Vec<Vec<u8>> {
         nested("[", "]", 10_000),
         "[".repeat(10_000),
         event(&format!(r#""metadata":{}"#, nested("[", "]", 10_000))),
-        event(&format!(r#""metadata":{}1{}"#, r#"{"a":"#.repeat(10_000), "}".repeat(10_000))),
+        event(&format!(
+            r#""metadata":{}1{}"#,
+            r#"{"a":"#.repeat(10_000),
+            "}".repeat(10_000)
+        )),
         format!(
             r#"{{"topicName":"v2.users.u.conversations","eventBody":{}}}"#,
             nested("[", "]", 10_000)
@@ -86,9 +98,11 @@ fn hostile() -> Vec<Vec<u8>> {
         event(r#""type":"t\u0000\u001b""#),
         // duplicate keys, also of the identity
         r#"{"id":"one","id":"two","conversationId":"c","conversationId":"d"}"#.to_owned(),
-        r#"{"topicName":"v2.users.u.presence","topicName":"x","eventBody":{},"eventBody":{"a":1}}"#.to_owned(),
+        r#"{"topicName":"v2.users.u.presence","topicName":"x","eventBody":{},"eventBody":{"a":1}}"#
+            .to_owned(),
         // wrong types
-        r#"{"id":{"a":1},"conversationId":["c"],"timestamp":{},"type":7,"participants":"p","metadata":[]}"#.to_owned(),
+        r#"{"id":{"a":1},"conversationId":["c"],"timestamp":{},"type":7,"participants":"p","metadata":[]}"#
+            .to_owned(),
         r#"{"id":null,"conversationId":null,"type":null,"timestamp":null}"#.to_owned(),
         r#"{"topicName":7,"eventBody":"x"}"#.to_owned(),
         r#"{"topicName":null,"eventBody":null}"#.to_owned(),
@@ -130,7 +144,11 @@ fn every_hostile_frame_has_exactly_one_outcome_over_both_transports() {
         for (number, line) in (1..).zip(&explained) {
             assert_eq!(line["frame"], number.to_string());
             let keeps = matches!(line["outcome"].as_str(), Some("event" | "dead_letter"));
-            assert_eq!(keeps, line["record"].is_object(), "{transport} {number}: {line:.300}");
+            assert_eq!(
+                keeps,
+                line["record"].is_object(),
+                "{transport} {number}: {line:.300}"
+            );
             if line["outcome"] == "dead_letter" {
                 let frame = &line["record"]["frame"];
                 assert_eq!(frame["lengthBytes"], frames[number - 1].len());
@@ -176,7 +194,12 @@ fn hostile_files_and_names_give_one_line_each() {
         b"\x07\x7f.json",
         "\u{9b}\u{202e}.json".as_bytes(),
     ];
-    let contents: [&[u8]; 4] = [b"\xff\xfe\xff", b"{\"id\":", b"", b"{\"id\":\"e\",\"conversationId\":\"c\"}"];
+    let contents: [&[u8]; 4] = [
+        b"\xff\xfe\xff",
+        b"{\"id\":",
+        b"",
+        b"{\"id\":\"e\",\"conversationId\":\"c\"}",
+    ];
     let mut arguments = vec![OsStr::new("--transport"), OsStr::new("events")];
     let mut paths = Vec::new();
     for (name, content) in names.iter().zip(contents) {
@@ -186,7 +209,10 @@ fn hostile_files_and_names_give_one_line_each() {
     }
     arguments.extend(paths.iter().map(|path| path.as_os_str()));
     let explained = explain(&arguments, b"", names.len());
-    let outcomes: Vec<_> = explained.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> = explained
+        .iter()
+        .map(|line| line["outcome"].as_str().unwrap())
+        .collect();
     assert_eq!(outcomes, ["dead_letter", "dead_letter", "ignored", "event"]);
     for line in &explained {
         let name = line["frame"].as_str().unwrap();

@@ -21,9 +21,13 @@ fn every_term_is_what_the_ground_truth_says_and_both_laws_hold() {
         options.duplicates_percent = 5.0;
         options.malformed_percent = 2.0;
         options.pause_when_alone = true;
-        options.faults = ["every=300 drop", "after=1000 oversized 5242880", "every=50 binary"]
-            .map(|fault| fault.parse().unwrap())
-            .to_vec();
+        options.faults = [
+            "every=300 drop",
+            "after=1000 oversized 5242880",
+            "every=50 binary",
+        ]
+        .map(|fault| fault.parse().unwrap())
+        .to_vec();
     });
     let folder = tempfile::tempdir().unwrap();
     let mut host = Host::open(&config(&simulator, folder.path(), prompt()));
@@ -103,7 +107,9 @@ fn a_record_that_is_never_committed_stays_in_the_law() {
     let simulator = plugin::simulator(|options| options.events = Some(0));
     let folder = tempfile::tempdir().unwrap();
     let mut host = Host::open(&config(&simulator, folder.path(), json!({})));
-    host.until("subscribed", |host| host.statistics()["session"]["subscribed"] == true);
+    host.until("subscribed", |host| {
+        host.statistics()["session"]["subscribed"] == true
+    });
     host.source.drain(SOON);
     support::wait_until(SOON, "the stop's record", || {
         number(&host.statistics(), "/records/appended") == 1
@@ -132,11 +138,12 @@ fn snapshots_and_events_without_an_identity_of_their_own_are_never_duplicates() 
             max_queue_bytes: 0,
             epoch: 0,
         });
-        let outcome = |frame: &Value| match admission.admit(Frame::Text(&frame.to_string()), 1, Room::UNBOUNDED) {
-            Outcome::Event => "event",
-            Outcome::Duplicate { .. } => "duplicate",
-            _ => "other",
-        };
+        let outcome =
+            |frame: &Value| match admission.admit(Frame::Text(&frame.to_string()), 1, Room::UNBOUNDED) {
+                Outcome::Event => "event",
+                Outcome::Duplicate { .. } => "duplicate",
+                _ => "other",
+            };
         frames.iter().map(outcome).collect()
     };
     let snapshot = |muted: bool| {
@@ -152,7 +159,8 @@ fn snapshots_and_events_without_an_identity_of_their_own_are_never_duplicates() 
         ["event"; 4]
     );
     // the tutorial's identity is `id || conversationId`: it would drop each of these but the first
-    let event = |timestamp: &str| json!({"type": "interaction", "conversationId": "c-1", "timestamp": timestamp});
+    let event =
+        |timestamp: &str| json!({"type": "interaction", "conversationId": "c-1", "timestamp": timestamp});
     assert_eq!(
         admit(
             Transport::Events,
@@ -167,7 +175,10 @@ fn snapshots_and_events_without_an_identity_of_their_own_are_never_duplicates() 
         ["event"; 5]
     );
     assert_eq!(
-        admit(Transport::Events, &[event("2026-01-01T00:00:00Z"), event("2026-01-01T00:00:00Z")]),
+        admit(
+            Transport::Events,
+            &[event("2026-01-01T00:00:00Z"), event("2026-01-01T00:00:00Z")]
+        ),
         ["event", "duplicate"]
     );
 }

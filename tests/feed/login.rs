@@ -57,7 +57,9 @@ fn recovers_from(fault: &str) -> (String, u64) {
     let mut changes = prompt();
     changes["timeouts"]["login_ms"] = json!(400);
     let mut host = Host::open(&config(&simulator, folder.path(), changes));
-    host.until("subscribed", |host| host.statistics()["session"]["subscribed"] == true);
+    host.until("subscribed", |host| {
+        host.statistics()["session"]["subscribed"] == true
+    });
     let error = host.statistics()["session"]["last_error"]
         .as_str()
         .unwrap()
@@ -68,16 +70,12 @@ fn recovers_from(fault: &str) -> (String, u64) {
 
 #[test]
 fn throttled_slow_and_hanging_logins_are_tried_again() {
-    let throttled =
-        |status| format!("the login service limits the rate of logins (HTTP {status})");
+    let throttled = |status| format!("the login service limits the rate of logins (HTTP {status})");
     assert_eq!(recovers_from("login=1-2 rate-limited"), (throttled(400), 3));
     assert_eq!(recovers_from("login=1 refuse 429 1"), (throttled(429), 2));
     assert_eq!(
         recovers_from("login=1 refuse 500"),
-        (
-            "the login service answered HTTP 500 (server_error)".to_owned(),
-            2
-        )
+        ("the login service answered HTTP 500 (server_error)".to_owned(), 2)
     );
     let timed_out = "cannot reach the login service at HOST: operation timed out".to_owned();
     assert_eq!(recovers_from("login=1 hang"), (timed_out.clone(), 2));
@@ -115,7 +113,10 @@ fn a_token_is_renewed_before_it_expires() {
         inject(&simulator, "now drop");
         round += 1;
         host.until_gaps_closed(round);
-        assert!(started.elapsed() < crate::host::SOON, "the token is never renewed");
+        assert!(
+            started.elapsed() < crate::host::SOON,
+            "the token is never renewed"
+        );
     }
     // due at half its life of 2 s, so the third login cannot come before 2 s have passed
     assert!(started.elapsed().as_millis() >= 1_990, "{:?}", started.elapsed());

@@ -98,10 +98,7 @@ const STEPS: &[Step] = &[
     (
         &["subscribe hang"],
         "close 1012",
-        &[
-            ("reconnect", "close", Some(1012)),
-            ("reconnect", "silence", None),
-        ],
+        &[("reconnect", "close", Some(1012)), ("reconnect", "silence", None)],
     ),
     (&["subscribe slow 50"], "drop", EOF),
     // the codec takes a close code that must not be sent for the offence that it is: 1002
@@ -191,7 +188,10 @@ fn fifty_forced_closes_of_every_kind_lose_nothing_outside_their_gaps() {
         "{connects} connections for {} closes",
         STEPS.len()
     );
-    eprintln!("{} events delivered, {lost} lost inside gaps", host.count(Kind::Event));
+    eprintln!(
+        "{} events delivered, {lost} lost inside gaps",
+        host.count(Kind::Event)
+    );
 }
 
 #[test]

@@ -33,10 +33,19 @@ fn run(folder: &Path, login: &str, events: &str) -> (i32, String) {
 #[test]
 fn refused_credentials_exit_with_77_and_name_the_reason() {
     for (fault, reason) in [
-        ("login=1- refuse 401", "invalid client credentials or expired secret"),
+        (
+            "login=1- refuse 401",
+            "invalid client credentials or expired secret",
+        ),
         ("login=1- refuse 403", "missing scope or role"),
-        ("login=1- no-token", "the login service answered 200 without an access token"),
-        ("connect=1- refuse 403", "HOST refused the WebSocket with HTTP 403: missing scope or role"),
+        (
+            "login=1- no-token",
+            "the login service answered 200 without an access token",
+        ),
+        (
+            "connect=1- refuse 403",
+            "HOST refused the WebSocket with HTTP 403: missing scope or role",
+        ),
         (
             "subscribe=1- refuse 403",
             "server refused the subscription with status 403: refused by the script",
@@ -47,7 +56,11 @@ fn refused_credentials_exit_with_77_and_name_the_reason() {
         let _written = plugin::config(&simulator, folder.path());
         let (code, line) = run(folder.path(), &simulator.login_url(), &simulator.events_url());
         let line = line.replace(&simulator.address().to_string(), "HOST");
-        assert_eq!((code, line), (77, format!("genesys-kafka: the source failed: AUTH: {reason}")), "{fault}");
+        assert_eq!(
+            (code, line),
+            (77, format!("genesys-kafka: source failed: AUTH: {reason}")),
+            "{fault}"
+        );
     }
 }
 
@@ -64,7 +77,7 @@ fn a_source_that_gives_up_exits_with_69_and_names_the_host() {
         (code, line.as_str()),
         (
             69,
-            "genesys-kafka: the source failed: FAILED: gave up after 3 failed attempts: HOST refused the WebSocket with HTTP 503"
+            "genesys-kafka: source failed: FAILED: gave up after 3 failed attempts: HOST refused the WebSocket with HTTP 503"
         )
     );
     let port = free_port();
@@ -78,7 +91,7 @@ fn a_source_that_gives_up_exits_with_69_and_names_the_host() {
         (
             69,
             format!(
-                "genesys-kafka: the source failed: FAILED: gave up after 3 failed attempts: cannot reach the login \
+                "genesys-kafka: source failed: FAILED: gave up after 3 failed attempts: cannot reach the login \
                  service at 127.0.0.1:{port}: Connection refused (os error 111)"
             )
         )
@@ -108,7 +121,11 @@ fn the_plugin_sees_the_shard_that_the_adapter_names() {
         .start();
     let line = adapter.wait_for_line(support::Stream::Stdout, "gap_closed", SOON);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(line.pointer("/record/source").or(line.get("source")), Some(&json!("shard-7")), "{line}");
+    assert_eq!(
+        line.pointer("/record/source").or(line.get("source")),
+        Some(&json!("shard-7")),
+        "{line}"
+    );
     adapter.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(adapter.wait(SOON).success());
 }

@@ -69,7 +69,11 @@ fn assert_clean(simulator: &Simulator, what: &str, lines: &[String]) {
             assert!(!line.contains(secret), "{what} holds {secret}: {line}");
         }
         for (at, _) in line.match_indices("sim-") {
-            let digits = line.bytes().skip(at + 4).take_while(u8::is_ascii_hexdigit).count();
+            let digits = line
+                .bytes()
+                .skip(at + 4)
+                .take_while(u8::is_ascii_hexdigit)
+                .count();
             assert!(digits < 16, "{what} holds an access token: {line}");
         }
     }
@@ -102,7 +106,11 @@ fn tail_at_level_trace_prints_no_secret() {
         .start();
     let (out, log) = run_to_the_end(&simulator, tail);
     assert!(out.iter().any(|line| line.contains("\"kind\":\"dead_letter\"")));
-    for said in ["access token is not accepted", "limits the rate", "refused the subscription"] {
+    for said in [
+        "access token is not accepted",
+        "limits the rate",
+        "refused the subscription",
+    ] {
         assert!(log.iter().any(|line| line.contains(said)), "{said}: {log:#?}");
     }
 }
@@ -119,7 +127,8 @@ fn the_adapter_at_level_trace_prints_no_secret_that_crosses_the_c_boundary() {
     let (out, log) = run_to_the_end(&simulator, adapter);
     assert!(out.iter().any(|line| line.contains("deadLetterId")), "{out:#?}");
     assert!(
-        log.iter().any(|line| line.contains("not connected, trying again")),
+        log.iter()
+            .any(|line| line.contains("not connected, trying again")),
         "the source's own lines are there: {log:#?}"
     );
 }
@@ -133,7 +142,9 @@ fn statistics_records_and_endings_hold_no_secret() {
     let mut seen = Vec::new();
     host.until("five gaps", |host| {
         seen.push(host.source.statistics());
-        let closed = host.of_kind(Kind::Control).filter(|record| record.body["type"] == "gap_closed");
+        let closed = host
+            .of_kind(Kind::Control)
+            .filter(|record| record.body["type"] == "gap_closed");
         closed.count() >= 5
     });
     host.drain();
@@ -141,12 +152,17 @@ fn statistics_records_and_endings_hold_no_secret() {
     seen.extend(host.records.iter().map(|record| format!("{record:?}")));
     seen.dedup();
 
-    std::fs::write(folder.path().join("client-secret"), format!("{CLIENT_SECRET}-old")).unwrap();
+    std::fs::write(
+        folder.path().join("client-secret"),
+        format!("{CLIENT_SECRET}-old"),
+    )
+    .unwrap();
     let mut refused = Host::open(&config);
     let ending = refused.ending();
     assert_eq!(ending.status, plugin_abi::status::AUTH);
     seen.extend([ending.message, refused.source.statistics()]);
-    let wrong = json!({"client_secret": CLIENT_SECRET, "client_id": {"env": "NOBODY", "secret": CLIENT_SECRET}});
+    let wrong =
+        json!({"client_secret": CLIENT_SECRET, "client_id": {"env": "NOBODY", "secret": CLIENT_SECRET}});
     let faults = genesys_source::source::check(&wrong.to_string(), false, SOON);
     seen.push(format!("{faults:?}"));
     assert_clean(&simulator, "what a host sees", &seen);
