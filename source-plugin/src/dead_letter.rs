@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::Frame;
 use crate::decode::{Fault, Transport};
-use crate::normalize::{SCHEMA_VERSION, SOURCE};
+use crate::normalize::SCHEMA_VERSION;
 use crate::{json, timestamp};
 
 /// Type of a dead-letter record.
@@ -21,6 +21,8 @@ pub const TYPE: &str = "dead_letter";
 pub(crate) struct DeadLetter<'a> {
     pub(crate) id: &'a str,
     pub(crate) received_time_us: i64,
+    /// Name of the source, its shard.
+    pub(crate) source_name: &'a str,
     pub(crate) transport: Transport,
     pub(crate) topic: Option<&'a str>,
     pub(crate) fault: &'a Fault,
@@ -35,9 +37,9 @@ impl DeadLetter<'_> {
         json::write_string(out, self.id);
         out.extend_from_slice(b",\"receivedAt\":\"");
         timestamp::write_rfc3339_ms(out, self.received_time_us);
-        out.extend_from_slice(b"\",\"source\":\"");
-        out.extend_from_slice(SOURCE.as_bytes());
-        out.extend_from_slice(b"\",\"origin\":{\"transport\":\"");
+        out.extend_from_slice(b"\",\"source\":");
+        json::write_string(out, self.source_name);
+        out.extend_from_slice(b",\"origin\":{\"transport\":\"");
         out.extend_from_slice(self.transport.name().as_bytes());
         out.extend_from_slice(b"\",\"topic\":");
         match self.topic {
@@ -121,6 +123,7 @@ mod tests {
         DeadLetter {
             id: "0190",
             received_time_us: 1_649_237_444_949_123,
+            source_name: "shard-7",
             transport: Transport::Notifications,
             topic: Some("a\nb"),
             fault: &fault,
@@ -137,7 +140,7 @@ mod tests {
                 "schemaVersion": "1.0",
                 "deadLetterId": "0190",
                 "receivedAt": "2022-04-06T09:30:44.949Z",
-                "source": "genesys-cloud",
+                "source": "shard-7",
                 "origin": {"transport": "notifications", "topic": "a\nb"},
                 "stage": "DECODE",
                 "reason": "not JSON: \"quoted\"",

@@ -316,6 +316,8 @@ impl Admission {
         room: Room,
     ) -> Outcome {
         let id = self.ids.draw(received_time_us).to_string();
+        // The chunk is borrowed while the body is written; a dead letter is rare enough for a copy of the name.
+        let source_name = self.settings.source_name.clone();
         let key = escape_control(hints.conversation_id.as_deref().unwrap_or_default());
         let head = Head {
             kind: Kind::DeadLetter,
@@ -336,6 +338,7 @@ impl Admission {
         let letter = DeadLetter {
             id: &id,
             received_time_us,
+            source_name: &source_name,
             transport: self.settings.transport,
             topic: hints.topic.as_deref(),
             fault: &fault,

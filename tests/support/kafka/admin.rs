@@ -1,5 +1,6 @@
 //! Topics and their configs through the admin client, as blocking calls.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -75,6 +76,43 @@ pub(super) fn alter_topic_config(bootstrap_servers: &str, name: &str, config: &s
             }
         }
     });
+}
+
+/// Partitions, replicas of the first one, and the configs that were set for the topic itself.
+pub(super) fn describe_topic(
+    bootstrap_servers: &str,
+    name: &str,
+) -> (usize, usize, BTreeMap<String, String>) {
+    let client: BaseConsumer = config(bootstrap_servers).create().expect("a client");
+    let metadata = client
+        .fetch_metadata(Some(name), DEADLINE)
+        .expect("metadata of the topic");
+    let partitions = metadata
+        .topics()
+        .first()
+        .map_or(&[][..], |topic| topic.partitions());
+    let replicas = partitions
+        .first()
+        .map_or(0, |partition| partition.replicas().len());
+    let mut configs = BTreeMap::new();
+    block_on(bootstrap_servers, async |client| {
+        let topic = ResourceSpecifier::Topic(name);
+        let described = client
+            .describe_configs([&topic], &options())
+            .await
+            .expect("an answer about the topic");
+        let resource = described
+            .into_iter()
+            .next()
+            .expect("one resource")
+            .expect("the topic's configs");
+        let own = resource
+            .entries
+            .into_iter()
+            .filter(|entry| matches!(entry.source, ConfigSource::DynamicTopic));
+        configs.extend(own.filter_map(|entry| Some((entry.name, entry.value?))));
+    });
+    (partitions.len(), replicas, configs)
 }
 
 fn config(bootstrap_servers: &str) -> ClientConfig {

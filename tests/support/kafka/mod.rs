@@ -10,6 +10,7 @@ mod admin;
 mod jars;
 mod node;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -197,6 +198,14 @@ impl Broker {
     /// If the broker refuses or does not answer.
     pub fn alter_topic_config(&self, name: &str, config: &str, value: &str) {
         admin::alter_topic_config(self.bootstrap_servers(), name, config, value);
+    }
+
+    /// The number of partitions and of replicas of a topic, and the configs that were set for it alone.
+    ///
+    /// # Panics
+    /// If the topic does not exist or the broker does not answer.
+    pub fn describe_topic(&self, name: &str) -> (usize, usize, BTreeMap<String, String>) {
+        admin::describe_topic(self.bootstrap_servers(), name)
     }
 
     fn signal(&self, signal: Signal) {

@@ -102,6 +102,8 @@ impl Node {
             // a topic that nobody created must be an error here, as in production
             ("auto.create.topics.enable", "false"),
             ("min.insync.replicas", "1"),
+            // retention goes by the records' own time stamps, which a test may choose as old as it likes
+            ("log.retention.ms", "-1"),
             // after a crash the next incarnation is let in only when the session of the last one has run out;
             // the default of 9 s would be most of such a test
             ("broker.session.timeout.ms", "2000"),

@@ -1,0 +1,133 @@
+//! What was collected: the ground truth on one side, the topics and the adapter's own figures on the other.
+//!
+//! Responsible for turning both into values that can be compared, and for a first judgement of each record: does it
+//! keep to its published schema. Refuses to compare; `proof` does. Invariant: every record read back is counted, also
+//! one that cannot be understood.
+
+mod audits;
+mod records;
+#[cfg(test)]
+pub(crate) mod sample;
+mod truth;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(crate) use audits::Audit;
+pub(crate) use records::{Control, DeadLetter, Delivered, Topic};
+pub(crate) use truth::{BadFrame, SentEvent, Truth};
+
+/// What the adapter said of itself at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Each law by its name; 0 or it is broken.
+    pub(crate) laws: BTreeMap<String, i64>,
+    /// Dead letters that went to the local file, since the topic refused them.
+    pub(crate) last_resort: u64,
+}
+
+impl Summary {
+    /// Finds the summary among the lines of the adapter's standard error.
+    pub(crate) fn find(lines: &[String]) -> Option<Self> {
+        let json = lines
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("summary "))?;
+        let value: Value = serde_json::from_str(json).ok()?;
+        let laws = value["laws"].as_object()?.iter();
+        Some(Self {
+            laws: laws
+                .map(|(name, law)| Some((name.clone(), law.as_i64()?)))
+                .collect::<Option<_>>()?,
+            last_resort: value["lastResort"].as_u64()?,
+        })
+    }
+}
+
+/// Everything that the proof rests on.
+#[derive(Debug, Clone)]
+pub(crate) struct Evidence {
+    /// What the simulator did.
+    pub(crate) truth: Truth,
+    /// The events topic.
+    pub(crate) events: Topic<Delivered>,
+    /// The audit topic.
+    pub(crate) audits: Topic<Audit>,
+    /// The dead-letter topic.
+    pub(crate) dead_letters: Topic<DeadLetter>,
+    /// The control topic.
+    pub(crate) controls: Topic<Control>,
+    /// The adapter's last words, if they were found.
+    pub(crate) summary: Option<Summary>,
+    /// The adapter's exit code; none if a signal ended it.
+    pub(crate) exit_code: Option<i32>,
+}
+
+impl Evidence {
+    /// A counter of the audit's `run_closed`; 0 without one.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let closed = self
+            .audits
+            .records
+            .iter()
+            .find(|audit| audit.status == "run_closed");
+        closed
+            .and_then(|audit| audit.counts.get(name))
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+/// What tells an event from every other one.
+///
+/// An event of the simulator is named by its conversation and its ordinal therein, which hold whether or not it
+/// carries an id; any other event by everything that its source put into it.
+pub(crate) fn identity_of(record: &Value) -> String {
+    let ordinal = record["payload"]["metadata"]["ordinal"].as_u64();
+    match (record["conversationId"].as_str(), ordinal) {
+        (Some(conversation), Some(ordinal)) => ordinal_identity(conversation, ordinal),
+        _ => Value::from_iter([
+            record["analyticsId"].clone(),
+            record["eventType"].clone(),
+            record["payload"].clone(),
+        ])
+        .to_string(),
+    }
+}
+
+/// The identity of the simulator's event with that place in its conversation.
+pub(crate) fn ordinal_identity(conversation: &str, ordinal: u64) -> String {
+    format!("{conversation} #{ordinal}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_is_the_last_line_of_that_name() {
+        let lines = [
+            "run ended",
+            r#"summary {"laws":{"frames":0,"records":-1},"lastResort":2}"#,
+            "bye",
+        ];
+        let summary = Summary::find(&lines.map(str::to_owned)).unwrap();
+        assert_eq!(summary.laws["records"], -1);
+        assert_eq!(summary.last_resort, 2);
+        assert_eq!(Summary::find(&["summary {".to_owned()]), None);
+        assert_eq!(Summary::find(&[r#"summary {"laws":{}}"#.to_owned()]), None);
+    }
+
+    #[test]
+    fn two_events_of_one_conversation_have_two_identities() {
+        let event =
+            |ordinal: u64| json!({"conversationId": "c", "payload": {"metadata": {"ordinal": ordinal}}});
+        assert_ne!(identity_of(&event(1)), identity_of(&event(2)));
+        assert_eq!(identity_of(&event(1)), ordinal_identity("c", 1));
+        let other = |note: &str| json!({"conversationId": "c", "analyticsId": "a", "payload": {"extra": {"n": note}}});
+        assert_ne!(identity_of(&other("x")), identity_of(&other("y")));
+    }
+}

@@ -1,0 +1,188 @@
+//! The records of the four topics, as far as the proof looks at them.
+//!
+//! Responsible for reading each record against its published schema. Refuses none: what cannot be read counts as a
+//! record that does not keep to its schema. Invariant: `conforming` never exceeds `total`.
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::Value;
+use support::ReadRecord;
+
+use crate::evidence::identity_of;
+
+/// One topic, read to its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Topic<R> {
+    /// Records that could be read, in order of partition and offset.
+    pub(crate) records: Vec<R>,
+    /// Records read back.
+    pub(crate) total: u64,
+    /// Records that keep to the topic's schema.
+    pub(crate) conforming: u64,
+    /// Records that the topic holds by its end offsets.
+    pub(crate) end: u64,
+}
+
+impl<R> Topic<R> {
+    /// Reads the records with `read` and holds each against `schemas/<schema>.schema.json`.
+    ///
+    /// # Errors
+    /// A schema that cannot be read; not retryable.
+    pub(crate) fn read(
+        raw: &[ReadRecord],
+        end: u64,
+        schema: &str,
+        read: fn(&ReadRecord, &Value) -> Option<R>,
+    ) -> anyhow::Result<Self> {
+        let path = support::workspace_root().join(format!("schemas/{schema}.schema.json"));
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let validator = jsonschema::validator_for(&serde_json::from_str(&text)?)
+            .with_context(|| format!("{} is no schema", path.display()))?;
+        let mut topic = Self {
+            records: Vec::with_capacity(raw.len()),
+            total: raw.len() as u64,
+            conforming: 0,
+            end,
+        };
+        for record in raw {
+            let value: Option<Value> =
+                serde_json::from_slice(record.value.as_deref().unwrap_or_default()).ok();
+            let conforms = value.as_ref().is_some_and(|value| validator.is_valid(value));
+            if let Some(read) = value.as_ref().and_then(|value| read(record, value)) {
+                topic.conforming += u64::from(conforms);
+                topic.records.push(read);
+            }
+        }
+        Ok(topic)
+    }
+}
+
+/// An event where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// What tells it from every other event.
+    pub(crate) identity: String,
+    /// Its `eventId`.
+    pub(crate) event_id: String,
+    /// Its key.
+    pub(crate) key: String,
+    /// Where it lies.
+    pub(crate) place: (i32, i64),
+}
+
+impl Delivered {
+    /// Reads a record of the events topic.
+    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
+        Some(Self {
+            identity: identity_of(value),
+            event_id: value["eventId"].as_str()?.to_owned(),
+            key: record.key_text(),
+            place: (record.partition, record.offset),
+        })
+    }
+}
+
+/// A dead letter where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeadLetter {
+    /// Its id.
+    pub(crate) id: String,
+    /// Name of the shard in it.
+    pub(crate) source: String,
+    /// The frame.
+    pub(crate) text: Option<String>,
+    /// Where it lies.
+    pub(crate) place: (i32, i64),
+}
+
+impl DeadLetter {
+    /// Reads a record of the dead-letter topic.
+    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
+        Some(Self {
+            id: value["deadLetterId"].as_str()?.to_owned(),
+            source: value["source"].as_str()?.to_owned(),
+            text: value["frame"]["text"].as_str().map(str::to_owned),
+            place: (record.partition, record.offset),
+        })
+    }
+}
+
+/// One end of a gap, its times in microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// `gap_opened` or `gap_closed`.
+    pub(crate) kind: String,
+    /// The gap.
+    pub(crate) gap_id: String,
+    /// Name of the shard.
+    pub(crate) source: String,
+    /// Why.
+    pub(crate) cause: String,
+    /// Its start.
+    pub(crate) from_us: i64,
+    /// Its end, once it is closed.
+    pub(crate) to_us: Option<i64>,
+}
+
+impl Control {
+    /// Reads a record of the control topic.
+    pub(crate) fn read(_: &ReadRecord, value: &Value) -> Option<Self> {
+        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        let time_us = |text: String| Some(text.parse::<Timestamp>().ok()?.as_microsecond());
+        Some(Self {
+            kind: text("type")?,
+            gap_id: text("gapId")?,
+            source: text("source")?,
+            cause: text("cause")?,
+            from_us: text("from").and_then(time_us)?,
+            to_us: text("to").and_then(time_us),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(value: &[u8]) -> ReadRecord {
+        ReadRecord {
+            partition: 2,
+            offset: 5,
+            key: Some(b"k".to_vec()),
+            headers: Vec::new(),
+            value: Some(value.to_vec()),
+            timestamp: None,
+        }
+    }
+
+    fn sample(path: &str) -> Vec<u8> {
+        std::fs::read(support::workspace_root().join("schemas/samples").join(path)).unwrap()
+    }
+
+    #[test]
+    fn records_are_held_against_their_schema_and_unreadable_ones_still_count() {
+        let raw = [
+            raw(&sample("event/valid/call.json")),
+            raw(&sample("event/invalid/version-2.json")),
+            raw(b"no JSON"),
+        ];
+        let topic = Topic::read(&raw, 3, "event", Delivered::read).unwrap();
+        assert_eq!((topic.total, topic.conforming, topic.records.len()), (3, 1, 2));
+        assert_eq!(
+            (topic.records[0].place, topic.records[0].key.as_str()),
+            ((2, 5), "k")
+        );
+    }
+
+    #[test]
+    fn a_closed_gap_is_read_with_its_times() {
+        let raw = raw(&sample("control/valid/reconnect-closed.json"));
+        let topic = Topic::read(&[raw], 1, "control", Control::read).unwrap();
+        let gap = &topic.records[0];
+        assert!(
+            gap.kind == "gap_closed" && gap.to_us.is_some_and(|to_us| gap.from_us <= to_us),
+            "{gap:?}"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The proof: what the simulator did against what the topics hold, as comparisons of two numbers each.
+//!
+//! Responsible for the list of comparisons. Refuses every excuse for a missing frame but one: it was sent inside the
+//! interval of a recorded and closed gap, where a reset may discard what lay unread in the socket. Invariant: a
+//! comparison holds if and only if its two numbers are equal.
+
+mod audit;
+mod dead_letters;
+mod events;
+mod gaps;
+mod received;
+mod run;
+
+use crate::evidence::Evidence;
+
+/// One line of the proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    /// What is compared.
+    pub(crate) what: &'static str,
+    /// What was found.
+    pub(crate) found: i64,
+    /// What must be.
+    pub(crate) expected: i64,
+    /// Where the second number comes from.
+    pub(crate) note: String,
+}
+
+impl Comparison {
+    fn new(what: &'static str, found: impl Number, expected: impl Number, note: impl Into<String>) -> Self {
+        Self {
+            what,
+            found: found.signed(),
+            expected: expected.signed(),
+            note: note.into(),
+        }
+    }
+
+    /// Says whether the two numbers are equal.
+    pub(crate) fn holds(&self) -> bool {
+        self.found == self.expected
+    }
+}
+
+/// What can stand in a comparison.
+trait Number {
+    /// The number, saturated: counts of a demo are far below 2⁶³.
+    fn signed(self) -> i64;
+}
+
+impl Number for i64 {
+    fn signed(self) -> i64 {
+        self
+    }
+}
+
+impl Number for u64 {
+    fn signed(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
+
+impl Number for usize {
+    fn signed(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
+
+/// Frames that were sent and are missing, each inside a gap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Discarded {
+    events: usize,
+    bad_frames: usize,
+    duplicates: usize,
+}
+
+impl Discarded {
+    fn of(evidence: &Evidence) -> Self {
+        let intervals = gaps::intervals(evidence);
+        let inside = |at_us: i64| gaps::covers(&intervals, at_us);
+        let duplicates = &evidence.truth.duplicates_us;
+        let kept = usize::try_from(evidence.counted("duplicates")).unwrap_or(usize::MAX);
+        let in_gaps = duplicates.iter().filter(|at_us| inside(**at_us)).count();
+        Self {
+            events: events::missing(evidence)
+                .filter(|event| inside(event.sent_us))
+                .count(),
+            bad_frames: dead_letters::missing(evidence)
+                .iter()
+                .filter(|frame| inside(frame.sent_us))
+                .count(),
+            // a duplicate leaves no trace of its own: as many as were not counted, and no more than lay in a gap
+            duplicates: duplicates.len().saturating_sub(kept).min(in_gaps),
+        }
+    }
+
+    fn total(self) -> usize {
+        self.events + self.bad_frames + self.duplicates
+    }
+}
+
+/// Every comparison.
+pub(crate) fn prove(evidence: &Evidence) -> Vec<Comparison> {
+    let discarded = Discarded::of(evidence);
+    [
+        received::compare(evidence, discarded),
+        events::compare(evidence, discarded),
+        dead_letters::compare(evidence, discarded),
+        audit::compare(evidence),
+        gaps::compare(evidence),
+        run::compare(evidence),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::sample::{GAP_US, evidence};
+
+    /// What no longer holds once the sound sample has been changed.
+    pub(super) fn broken(change: impl FnOnce(&mut Evidence)) -> Vec<&'static str> {
+        let mut evidence = evidence();
+        change(&mut evidence);
+        let failing = prove(&evidence)
+            .into_iter()
+            .filter(|comparison| !comparison.holds());
+        failing.map(|comparison| comparison.what).collect()
+    }
+
+    #[test]
+    fn the_sound_sample_proves_everything() {
+        assert_eq!(broken(|_| {}), [""; 0]);
+        let discarded = Discarded::of(&evidence());
+        assert_eq!((discarded.events, discarded.total()), (1, 1));
+    }
+
+    #[test]
+    fn a_frame_discarded_outside_every_gap_is_no_excuse() {
+        let broken = broken(|evidence| {
+            for event in &mut evidence.truth.events {
+                if event.sent_us >= GAP_US.0 {
+                    event.sent_us = GAP_US.1 + 1;
+                }
+            }
+        });
+        assert_eq!(broken, [received::RECEIVED, events::ONCE]);
+    }
+
+    #[test]
+    fn a_duplicate_may_be_missing_only_inside_a_gap() {
+        let fewer = |evidence: &mut Evidence| {
+            let closed = evidence.audits.records.last_mut().unwrap();
+            *closed.counts.get_mut("duplicates").unwrap() -= 1;
+            *closed.counts.get_mut("received").unwrap() -= 1;
+        };
+        assert_eq!(broken(fewer), [received::RECEIVED, received::DUPLICATES]);
+        let excused = broken(|evidence| {
+            fewer(evidence);
+            evidence.truth.duplicates_us[1] = GAP_US.0 + 1;
+        });
+        assert_eq!(excused, [""; 0]);
+    }
+}

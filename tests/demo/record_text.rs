@@ -1,0 +1,85 @@
+//! A record of a topic as a person reads it.
+//!
+//! Responsible for one sample record. Refuses to print a value longer than a few lines: long texts and lists are cut,
+//! members are not. Invariant: what is cut says so.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use support::ReadRecord;
+
+/// Longest string of a sample record, in characters.
+const STRING: usize = 72;
+/// Most members of an array of a sample record.
+const MEMBERS: usize = 1;
+
+/// The value of a record as text.
+pub(crate) fn text_of(record: &ReadRecord) -> Cow<'_, str> {
+    String::from_utf8_lossy(record.value.as_deref().unwrap_or_default())
+}
+
+/// One record of a topic, shortened.
+pub(crate) fn shown(topic: &str, record: &ReadRecord) -> String {
+    let mut text = format!(
+        "{topic}  partition {}  offset {}  key {}\n",
+        record.partition,
+        record.offset,
+        if record.key.is_some() {
+            record.key_text()
+        } else {
+            "none".to_owned()
+        }
+    );
+    for (name, value) in &record.headers {
+        let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+        text.push_str(&format!("  {name}: {}\n", shortened_text(&value)));
+    }
+    let value = serde_json::from_str(&text_of(record)).unwrap_or(Value::Null);
+    let pretty = serde_json::to_string_pretty(&shortened(value)).unwrap_or_default();
+    for line in pretty.lines() {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(shortened_text(&text)),
+        Value::Array(members) => {
+            let more = members.len().saturating_sub(MEMBERS);
+            let mut kept: Vec<Value> = members.into_iter().take(MEMBERS).map(shortened).collect();
+            if more > 0 {
+                kept.push(Value::String(format!("… {more} more")));
+            }
+            Value::Array(kept)
+        }
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, member)| (name, shortened(member)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn shortened_text(text: &str) -> String {
+    if text.chars().count() <= STRING {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(STRING).collect();
+    format!("{head}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_shortened_but_keeps_its_members() {
+        let value = shortened(json!({"text": "é".repeat(100), "list": [1, 2, 3], "n": null}));
+        assert_eq!(value["text"].as_str().unwrap().chars().count(), STRING + 1);
+        assert_eq!(value["list"], json!([1, "… 2 more"]));
+        assert!(value["n"].is_null());
+    }
+}
