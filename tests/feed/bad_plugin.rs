@@ -103,6 +103,28 @@ fn an_unreachable_login_host_is_named_with_the_reason() {
 }
 
 #[test]
+fn refused_logins_end_it_with_the_exact_text() {
+    for (fault, message) in [
+        (
+            "login=1- refuse 401",
+            "AUTH: invalid client credentials or expired secret",
+        ),
+        ("login=1- refuse 403", "AUTH: missing scope or role"),
+        (
+            "login=1- no-token",
+            "AUTH: the login service answered 200 without an access token",
+        ),
+    ] {
+        let simulator = support::plugin::simulator(|options| options.faults = vec![fault.parse().unwrap()]);
+        let folder = tempfile::tempdir().unwrap();
+        let config = support::plugin::config(&simulator, folder.path());
+        let (code, lines) = tail(&config, &[]);
+        assert_eq!(code, 1);
+        assert_eq!(lines.last().unwrap(), &format!("genesys-source: {message}"));
+    }
+}
+
+#[test]
 fn an_online_check_tells_refused_credentials_from_an_unreachable_host() {
     let folder = tempfile::tempdir().unwrap();
     let check = |config: &Value| {
