@@ -64,6 +64,22 @@ pub fn client_config(ca_file: Option<&Path>, needed: bool) -> Result<Arc<ClientC
     Ok(Arc::new(config))
 }
 
+/// Returns the innermost message of a failed connection, since the outer ones only repeat the address, and the mend
+/// where a certificate was refused. Control characters are escaped.
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let reason = crate::gap::escape(&innermost.to_string());
+    // An `io::Error` hides the type that it carries from `source`, so the text is what there is to go by.
+    if reason.contains("UnknownIssuer") {
+        format!("{reason} (no trusted authority signed it: set ca_file to the authority's certificate, PEM)")
+    } else {
+        reason
+    }
+}
+
 fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
     let fault = |reason: String| TlsError::CaFile {
         path: path.to_owned(),

@@ -18,6 +18,7 @@ pub mod plugin;
 pub mod process;
 pub mod read_back;
 pub mod rig;
+pub mod tls;
 pub mod topics;
 
 mod captured;

@@ -17,6 +17,7 @@ use crate::backoff::parse_retry_after;
 use crate::config::Credentials;
 use crate::endpoint::authority;
 use crate::secret::SecretError;
+use crate::tls;
 
 pub use answer::Grant;
 
@@ -178,7 +179,7 @@ impl TokenSource {
             .body("grant_type=client_credentials");
         let unreachable = |error: reqwest::Error| OauthError::Unreachable {
             host: authority(&self.url),
-            reason: root_cause(&error),
+            reason: tls::reason(&error),
         };
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
@@ -216,15 +217,6 @@ fn renewal(expires_in: Duration) -> Duration {
         .mul_f64(0.8)
         .min(expires_in.saturating_sub(Duration::from_secs(60)))
         .max(expires_in / 2)
-}
-
-/// Returns the innermost message of an error: the outer ones only repeat the address.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    crate::gap::escape(&innermost.to_string())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::backoff::parse_retry_after;
 use crate::clock::Clock;
 use crate::endpoint::authority;
 use crate::gap::escape;
+use crate::tls;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,7 +131,7 @@ impl Connector {
         let opening = async {
             let stream = self.byte_stream().await.map_err(|error| ConnectError::Network {
                 host: host(),
-                reason: escape(&error.to_string()),
+                reason: tls::reason(&error),
             })?;
             self.upgrade(stream).await
         };
@@ -159,10 +160,10 @@ impl Connector {
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls))
+        let encrypted = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, tcp)
             .await?;
-        Ok(Box::new(tls))
+        Ok(Box::new(encrypted))
     }
 
     /// Makes a WebSocket of a byte stream.
