@@ -27,7 +27,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The library lacks symbols of the contract.
-    #[error("`{}` is no event source plugin: it lacks {}", .path.display(), .missing.join(", "))]
+    #[error("`{}` is no event source plugin: it lacks {}; set source.library to one", .path.display(), .missing.join(", "))]
     MissingSymbols {
         /// The file.
         path: PathBuf,

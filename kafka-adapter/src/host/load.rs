@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "`{}` is no event source plugin: it lacks {}",
+                "`{}` is no event source plugin: it lacks {}; set source.library to one",
                 copy.display(),
                 SYMBOLS.join(", ")
             )

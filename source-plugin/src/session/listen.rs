@@ -104,16 +104,19 @@ impl<L: Link, R: Rng> Session<L, R> {
                         ping_at = Instant::now();
                         silent_at = ping_at + keep_alive.silence;
                     }
-                    Err(()) => return (Pause::Full, self.empty_us()),
+                    Err(()) => return (Pause::Full, self.complete_us()),
                 },
                 // A close frame comes after everything that was sent: nothing before it is missing.
                 Pause::Lost(cause, loss, code) if loss.detail.kind == LossKind::Close => {
                     return (Pause::Lost(cause, loss, code), self.clock.now_us());
                 }
-                over => return (over, self.empty_us()),
+                over => return (over, self.complete_us()),
             }
             if let Err(loss) = self.timers(&mut ping_at, &mut grace_at) {
-                return (Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL), self.empty_us());
+                return (
+                    Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL),
+                    self.complete_us(),
+                );
             }
             // A socket that always has a frame ready would otherwise keep timers and commands from being seen.
             tokio::task::yield_now().await;
@@ -132,7 +135,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             *ping_at = now + self.settings.keep_alive.ping;
             self.status.update(|figures| figures.pings_total += 1);
             if let Some(socket) = &mut self.socket {
-                socket.ping()?;
+                socket.ping(self.clock.now_us())?;
             }
         }
         Ok(())
@@ -226,7 +229,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             }
             Outcome::DeadLetter { .. } => self.interruptions.accepted(&mut self.admission, now_us),
             Outcome::Dropped => {
-                let from_us = self.empty_us();
+                let from_us = self.complete_us();
                 self.interruptions.dropped(&mut self.admission, from_us, now_us);
                 self.subscribed(now_us);
             }
@@ -341,10 +344,10 @@ impl<L: Link, R: Rng> Session<L, R> {
         }
     }
 
-    fn empty_us(&self) -> i64 {
+    fn complete_us(&self) -> i64 {
         self.socket
             .as_ref()
-            .map_or_else(|| self.clock.now_us(), |socket| socket.empty_us())
+            .map_or_else(|| self.clock.now_us(), |socket| socket.complete_us())
     }
 }
 

@@ -184,7 +184,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             // A gap that is already open ends where the stop begins: from here on the cause is another.
             self.interruptions.listening(&mut self.admission, now_us);
             let listening = self.socket.as_ref().filter(|_| self.subscribed_at.is_some());
-            let from_us = listening.map_or(now_us, Socket::empty_us);
+            let from_us = listening.map_or(now_us, Socket::complete_us);
             let detail = Detail::new(LossKind::Local, None);
             self.interruptions
                 .absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
@@ -265,6 +265,9 @@ impl<L: Link, R: Rng> Session<L, R> {
         self.status.enter(State::Subscribed);
         self.interruptions.listening(&mut self.admission, now_us);
         if self.has_subscribed {
+            if let Some(socket) = &mut self.socket {
+                socket.covered_until(now_us);
+            }
             tracing::info!(failed_attempts = self.failures, "subscribed again");
         } else {
             tracing::info!(events = self.settings.subscription.events.join(","), "subscribed");

@@ -106,7 +106,7 @@ pub struct Connector {
     pub max_frame_bytes: usize,
     /// One deadline for everything.
     pub deadline: Duration,
-    /// Stamps the reads.
+    /// Tells the time at which a connection was opened, and reads `Retry-After` dates.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -173,10 +173,10 @@ impl Connector {
     /// # Cancel safety
     /// Safe: the stream is dropped.
     pub async fn upgrade(&self, stream: Box<dyn ByteStream>) -> Result<Socket, ConnectError> {
-        let stream = filtered(stream, self.max_frame_bytes, Arc::clone(&self.clock));
+        let stream = filtered(stream, self.max_frame_bytes);
         let config = codec(self.max_frame_bytes);
         match client_async_with_config(self.url.as_str(), stream, Some(config)).await {
-            Ok((stream, _)) => Ok(Socket::new(stream)),
+            Ok((stream, _)) => Ok(Socket::new(stream, self.clock.now_us())),
             Err(error) => Err(self.refusal(&error)),
         }
     }

@@ -108,11 +108,6 @@ impl<S> OversizeFilter<S> {
         }
     }
 
-    /// Returns the stream below.
-    pub fn watched(&self) -> &S {
-        &self.inner
-    }
-
     /// Returns what was swallowed, if `payload`, just received as a binary message, stands for it.
     pub fn report(&mut self, payload: &[u8]) -> Option<Oversized> {
         if payload == self.marker {

@@ -1,25 +1,22 @@
-//! One open WebSocket: frames in order, pings, the close, and the last instant at which it was read empty.
+//! One open WebSocket: frames in order, pings, the close, and until when everything sent is known to have arrived.
 //!
 //! Refuses to buffer: a frame is handed over as it is decoded. Whatever ends the connection comes out as one [`Loss`]
-//! in RFC 6455's words. Reading is exempt from tokio's cooperative budget, because an exhausted budget would look like
-//! an empty socket, and gaps are dated from the moment at which the socket was truly empty.
+//! in RFC 6455's words. That a socket was read empty says nothing of what the server's kernel still held back, and a
+//! reset destroys that. Only a pong does: it stands in the stream behind everything that was sent before its ping
+//! arrived, so each ping carries its own time.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::oversize::{OversizeFilter, Oversized};
-use crate::clock::Clock;
 use crate::gap::{Detail, LossKind, escape};
 
 /// How long a close frame of ours may take to leave; the peer may have stopped reading.
@@ -34,70 +31,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// The stream below the codec.
-pub(super) type Filtered = OversizeFilter<ReadWatch>;
-
-/// Notes when the stream was last found empty.
-pub struct ReadWatch {
-    inner: Box<dyn ByteStream>,
-    clock: Arc<dyn Clock>,
-    last_read_us: i64,
-    empty_us: i64,
-}
-
-impl std::fmt::Debug for ReadWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadWatch")
-            .field("empty_us", &self.empty_us)
-            .finish_non_exhaustive()
-    }
-}
-
-impl AsyncRead for ReadWatch {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let started_us = self.clock.now_us();
-        let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if outcome.is_pending() {
-            // The runtime answers "pending" from what it knew when it last asked the system, which is after the read
-            // before this one began; only that instant is certain. Clock steps backwards widen a gap, never narrow it.
-            self.empty_us = self.last_read_us;
-        }
-        self.last_read_us = started_us;
-        outcome
-    }
-}
-
-impl AsyncWrite for ReadWatch {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
+pub(super) type Filtered = OversizeFilter<Box<dyn ByteStream>>;
 
 /// Wraps a byte stream for the codec.
-pub(super) fn filtered(
-    stream: Box<dyn ByteStream>,
-    max_frame_bytes: usize,
-    clock: Arc<dyn Clock>,
-) -> Filtered {
-    let now_us = clock.now_us();
-    let watch = ReadWatch {
-        inner: stream,
-        clock,
-        last_read_us: now_us,
-        empty_us: now_us,
-    };
-    OversizeFilter::new(watch, max_frame_bytes)
+pub(super) fn filtered(stream: Box<dyn ByteStream>, max_frame_bytes: usize) -> Filtered {
+    OversizeFilter::new(stream, max_frame_bytes)
 }
 
 /// Returns the codec's limits.
@@ -181,17 +119,41 @@ impl Loss {
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<Filtered>,
+    /// When the latest ping was sent.
+    pinged_us: i64,
+    complete_us: i64,
 }
 
 impl Socket {
-    pub(super) fn new(stream: WebSocketStream<Filtered>) -> Self {
-        Self { stream }
+    pub(super) fn new(stream: WebSocketStream<Filtered>, now_us: i64) -> Self {
+        Self {
+            stream,
+            pinged_us: now_us,
+            complete_us: now_us,
+        }
     }
 
-    /// Returns the last instant, in microseconds since 1970 UTC, at which everything sent so far had been read.
+    /// Returns an instant, in microseconds since 1970 UTC, before which everything that was sent has been read: when
+    /// the latest ping was sent that has been answered, else when the connection was opened.
     #[must_use]
-    pub fn empty_us(&self) -> i64 {
-        self.stream.get_ref().watched().empty_us
+    pub fn complete_us(&self) -> i64 {
+        self.complete_us
+    }
+
+    /// Notes that what was sent before `now_us` and is missing lies inside a gap that ended then.
+    pub fn covered_until(&mut self, now_us: i64) {
+        self.complete_us = now_us;
+        self.pinged_us = now_us;
+    }
+
+    /// Takes a pong for the answer to the ping whose time it carries; any other pong proves nothing.
+    fn answered(&mut self, payload: &[u8]) {
+        let sent_us = payload.try_into().map(i64::from_be_bytes);
+        if let Ok(sent_us) = sent_us
+            && (self.complete_us..=self.pinged_us).contains(&sent_us)
+        {
+            self.complete_us = sent_us;
+        }
     }
 
     /// Waits for the next frame.
@@ -224,7 +186,10 @@ impl Socket {
                 None => Ok(Received::Binary(bytes)),
             },
             Some(Ok(Message::Ping(_))) => Ok(Received::Ping),
-            Some(Ok(Message::Pong(_))) => Ok(Received::Pong),
+            Some(Ok(Message::Pong(payload))) => {
+                self.answered(&payload);
+                Ok(Received::Pong)
+            }
             Some(Ok(Message::Close(frame))) => Err(Loss::closed(frame.as_ref())),
             // The codec hands out raw frames only to writers.
             Some(Ok(Message::Frame(_))) => return None,
@@ -247,10 +212,17 @@ impl Socket {
 
     /// Sends a ping as far as the socket takes it at once; a socket that takes nothing is found by its silence.
     ///
+    /// # Units
+    /// `now_us`: microseconds since 1970 UTC; the ping carries it.
+    ///
     /// # Errors
     /// The [`Loss`] that ended the connection; retryable on a new connection.
-    pub fn ping(&mut self) -> Result<(), Loss> {
-        let sent = tokio::task::unconstrained(self.stream.send(Message::Ping(Bytes::new()))).now_or_never();
+    pub fn ping(&mut self, now_us: i64) -> Result<(), Loss> {
+        self.pinged_us = now_us;
+        // a clock that steps back widens a gap, never narrows it
+        self.complete_us = self.complete_us.min(now_us);
+        let ping = Message::Ping(Bytes::copy_from_slice(&now_us.to_be_bytes()));
+        let sent = tokio::task::unconstrained(self.stream.send(ping)).now_or_never();
         sent.unwrap_or(Ok(())).map_err(|error| Loss::from_error(&error))
     }
 
@@ -267,8 +239,34 @@ impl Socket {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, Loss};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::{Error, Loss, Socket, filtered};
     use crate::gap::LossKind;
+
+    #[tokio::test]
+    async fn only_the_answer_to_a_ping_of_ours_proves_that_everything_arrived() {
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let stream = filtered(Box::new(ours), 1024);
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        let mut socket = Socket::new(stream, 100);
+        socket.ping(200).unwrap();
+        socket.ping(300).unwrap();
+        let mut proves = |payload: &[u8]| {
+            socket.answered(payload);
+            socket.complete_us()
+        };
+        assert_eq!(proves(b""), 100);
+        assert_eq!(proves(&400_i64.to_be_bytes()), 100, "from the future");
+        assert_eq!(proves(&200_i64.to_be_bytes()), 200);
+        assert_eq!(proves(&150_i64.to_be_bytes()), 200, "of the past");
+        assert_eq!(proves(&300_i64.to_be_bytes()), 300);
+        socket.covered_until(350);
+        assert_eq!(socket.complete_us(), 350);
+        socket.ping(320).unwrap();
+        assert_eq!(socket.complete_us(), 320, "the clock went back");
+    }
 
     #[test]
     fn errors_become_kinds_of_loss() {

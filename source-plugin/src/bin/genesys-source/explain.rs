@@ -125,18 +125,17 @@ fn explain(
             .transpose()
             .context("record is not JSON")?;
         let frame = if lines { number.as_str() } else { file };
-        serde_json::to_writer(
-            &mut *out,
-            &Line {
-                frame,
-                outcome: name,
-                reason: reason.as_deref(),
-                record,
-            },
-        )
-        .map_err(std::io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
+        let line = serde_json::to_string(&Line {
+            frame,
+            outcome: name,
+            reason: reason.as_deref(),
+            record,
+        })
         .context("cannot write")?;
+        // JSON lets U+007F to U+009F stand in a text, a terminal obeys them; none stands outside of a text.
+        out.write_all(escape_control(&line).as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+            .context("cannot write")?;
         if !lines {
             break;
         }

@@ -3,7 +3,7 @@
 //! Responsible for the printing. Refuses to keep records: what has been written to standard output is committed.
 //! Invariant: at SIGINT or SIGTERM the source is drained and its backlog printed; a second signal ends at once.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use genesys_source::queue::{NoRecords, PullLimits, Slice};
 use genesys_source::record::{Kind, Record};
 use genesys_source::source::Source;
+use genesys_source::text::escape_control;
 use nix::sys::signal::{SigSet, Signal};
 use plugin_abi::status;
 use tracing::Dispatch;
@@ -108,6 +109,7 @@ fn log_to_stderr() -> Dispatch {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .finish()
         .into()
 }
@@ -133,12 +135,14 @@ fn print_record(out: &mut impl Write, record: &Record<'_>) -> anyhow::Result<()>
         Kind::Control => "control",
     };
     let key = serde_json::to_string(record.key())?;
-    write!(
+    let body = std::str::from_utf8(record.body()).context("record is not UTF-8")?;
+    // JSON lets U+007F to U+009F stand in a text, a terminal obeys them; none stands outside of a text.
+    writeln!(
         out,
-        "{{\"kind\":\"{kind}\",\"sequence\":{},\"key\":{key},\"record\":",
-        record.sequence()
+        "{{\"kind\":\"{kind}\",\"sequence\":{},\"key\":{},\"record\":{}}}",
+        record.sequence(),
+        escape_control(&key),
+        escape_control(body)
     )?;
-    out.write_all(record.body())?;
-    out.write_all(b"}\n")?;
     Ok(())
 }

@@ -1,0 +1,169 @@
+//! A host of the source inside the test: opens it, pulls every record, commits what it has pulled.
+//!
+//! Waits only for conditions, each with a deadline, and goes on pulling while it waits.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use genesys_source::queue::{Ending, NoRecords, PullLimits};
+use genesys_source::record::Kind;
+use genesys_source::source::Source;
+use serde_json::{Value, json};
+use simulator::{Simulator, TruthLine};
+use support::plugin;
+
+/// Deadline of every wait that should be over in a moment; long, since the machine may be busy with other tests.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// One record as it was pulled.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulled {
+    pub(crate) kind: Kind,
+    pub(crate) sequence: u64,
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) body: Value,
+}
+
+/// An open source and what came out of it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) source: Source,
+    pub(crate) records: Vec<Pulled>,
+    pub(crate) ending: Option<Ending>,
+}
+
+impl Host {
+    pub(crate) fn open(config: &Value) -> Self {
+        let source = Source::open(&config.to_string(), &tracing::Dispatch::none()).unwrap();
+        Self {
+            source,
+            records: Vec::new(),
+            ending: None,
+        }
+    }
+
+    /// Pulls once, waiting at most a moment, and commits.
+    pub(crate) fn pull(&mut self) {
+        let limits = PullLimits {
+            max_records: 4096,
+            max_bytes: 8 << 20,
+            wait: Duration::from_millis(10),
+            linger: Duration::ZERO,
+        };
+        match self.source.pull(&limits) {
+            Ok(slices) => {
+                for slice in slices {
+                    for at in slice.start..slice.end {
+                        let record = slice.chunk.record(at).unwrap();
+                        self.records.push(Pulled {
+                            kind: record.kind(),
+                            sequence: record.sequence(),
+                            id: record.id().to_owned(),
+                            key: record.key().to_owned(),
+                            body: serde_json::from_slice(record.body()).unwrap(),
+                        });
+                    }
+                }
+                let last = self.records.last().unwrap().sequence;
+                self.source.commit(last).unwrap();
+            }
+            Err(NoRecords::Timeout) => {}
+            Err(NoRecords::Ended(ending)) => self.ending = Some(ending),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// Pulls until the condition holds.
+    pub(crate) fn until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + SOON;
+        while !condition(self) {
+            assert!(
+                Instant::now() < deadline,
+                "waited {SOON:?} in vain: {what}; {}",
+                self.source.statistics()
+            );
+            assert!(self.ending.is_none(), "{what}: ended with {:?}", self.ending);
+            self.pull();
+        }
+    }
+
+    /// Pulls until the source has ended, and says how.
+    pub(crate) fn ending(&mut self) -> Ending {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(ending) = self.ending.take() {
+                return ending;
+            }
+            assert!(Instant::now() < deadline, "no end: {}", self.source.statistics());
+            self.pull();
+        }
+    }
+
+    /// Drains the source and pulls what is left.
+    pub(crate) fn drain(&mut self) {
+        self.source.drain(SOON);
+        assert_eq!(self.ending(), Ending::drained());
+    }
+
+    pub(crate) fn statistics(&self) -> Value {
+        serde_json::from_str(&self.source.statistics()).unwrap()
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Pulled> {
+        self.records.iter().filter(move |record| record.kind == kind)
+    }
+
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.of_kind(kind).count()
+    }
+
+    /// Pulls until the source has been subscribed `count` times, and has said so by closing every gap but the first.
+    pub(crate) fn until_gaps_closed(&mut self, count: usize) {
+        self.until(&format!("{count} closed gaps"), |host| {
+            let closed = host
+                .of_kind(Kind::Control)
+                .filter(|record| record.body["type"] == "gap_closed");
+            closed.count() >= count
+        });
+    }
+}
+
+/// The plugin's configuration for a simulator with `changes` merged in; its secrets are files in `folder`.
+pub(crate) fn config(simulator: &Simulator, folder: &Path, changes: Value) -> Value {
+    let mut config = plugin::config(simulator, folder);
+    merge(&mut config, changes);
+    config
+}
+
+/// The usual deadlines of these tests: short, but not so short that a busy machine breaks them.
+pub(crate) fn prompt() -> Value {
+    json!({
+        "reconnect": {"min_ms": 1, "max_ms": 20, "stable_ms": 10},
+        "keep_alive": {"ping_ms": 250, "silence_ms": 1000},
+        "timeouts": {"connect_ms": 700, "login_ms": 700, "subscribe_grace_ms": 500},
+    })
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, changes) => *into = changes,
+    }
+}
+
+/// Adds a fault to a running script.
+pub(crate) fn inject(simulator: &Simulator, fault: &str) {
+    simulator.inject(fault.parse().unwrap()).unwrap();
+}
+
+/// Lines of ground truth of one kind.
+pub(crate) fn truth(simulator: &Simulator, kind: simulator::Kind) -> Vec<TruthLine> {
+    let mut lines = simulator.truth();
+    lines.retain(|line| line.kind == kind);
+    lines
+}
