@@ -112,12 +112,18 @@ pub(crate) fn assert_none_missing(truth: &[TruthLine], events: &[Event]) {
 
 /// Whatever is missing happened within one of the gaps.
 pub(crate) fn assert_missing_only_within(gaps: &[Gap], missing: &[&TruthLine]) {
-    for line in missing {
-        assert!(
-            gaps.iter().any(|gap| gap.contains(moment_us(line))),
-            "lost outside every recorded gap: {line:?}\n{gaps:#?}"
-        );
-    }
+    let outside: Vec<&&TruthLine> = missing
+        .iter()
+        .filter(|line| !gaps.iter().any(|gap| gap.contains(moment_us(line))))
+        .collect();
+    assert!(
+        outside.is_empty(),
+        "{} of {} lost events lie outside every recorded gap: {:?} to {:?}\n{gaps:#?}",
+        outside.len(),
+        missing.len(),
+        outside.iter().min_by_key(|line| moment_us(line)),
+        outside.iter().max_by_key(|line| moment_us(line)),
+    );
 }
 
 /// Number of pairs of one key in the wrong order within their partition.

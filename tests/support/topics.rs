@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{Broker, ReadRecord, read_back, unique_topic};
+use crate::{Broker, ReadRecord, end_offsets, read_back, unique_topic};
 
 /// Names of the topics of one adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Topics {
 
     /// The events topic, in offset order within each partition.
     pub fn read_events(&self, bootstrap_servers: &str) -> Vec<Event> {
-        read_back(bootstrap_servers, &self.events)
+        read_whole(bootstrap_servers, &self.events)
             .into_iter()
             .map(|record| Event {
                 body: record.json(),
@@ -65,7 +65,7 @@ impl Topics {
 
     /// The audit topic, by sequence.
     pub fn read_audits(&self, bootstrap_servers: &str) -> Vec<Audit> {
-        let mut audits: Vec<Audit> = read_back(bootstrap_servers, &self.audit)
+        let mut audits: Vec<Audit> = read_whole(bootstrap_servers, &self.audit)
             .into_iter()
             .map(|record| Audit {
                 body: record.json(),
@@ -78,7 +78,7 @@ impl Topics {
 
     /// The dead-letter topic.
     pub fn read_dead_letters(&self, bootstrap_servers: &str) -> Vec<DeadLetter> {
-        read_back(bootstrap_servers, &self.dead_letter)
+        read_whole(bootstrap_servers, &self.dead_letter)
             .into_iter()
             .map(|record| DeadLetter {
                 body: record.json(),
@@ -89,11 +89,31 @@ impl Topics {
 
     /// The control topic, in offset order.
     pub fn read_control(&self, bootstrap_servers: &str) -> Vec<Value> {
-        read_back(bootstrap_servers, &self.control)
+        read_whole(bootstrap_servers, &self.control)
             .iter()
             .map(ReadRecord::json)
             .collect()
     }
+}
+
+/// Reads a topic and makes sure that nothing of it was passed over: the adapter writes without transactions, so every
+/// offset up to the end that the topic had before must be there.
+fn read_whole(bootstrap_servers: &str, topic: &str) -> Vec<ReadRecord> {
+    let ends = end_offsets(bootstrap_servers, topic);
+    let records = read_back(bootstrap_servers, topic);
+    for (partition, end) in (0..).zip(ends) {
+        let offsets = records.iter().filter(|record| record.partition == partition);
+        let read = offsets
+            .zip(0..)
+            .take_while(|(record, offset)| record.offset == *offset)
+            .count();
+        let end = usize::try_from(end).expect("offsets count from 0");
+        assert!(
+            read >= end,
+            "only {read} of {end} records of partition {partition} of {topic} were read"
+        );
+    }
+    records
 }
 
 fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
