@@ -191,7 +191,7 @@ impl Default for RawDedup {
 #[derive(Debug, Deserialize, JsonSchema, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawKeepAlive {
-    /// Time between two pings, in milliseconds.
+    /// Time between two pings, in milliseconds; a gap that no close frame dates begins at the last answered one.
     #[schemars(range(min = 10, max = 3600000))]
     pub(super) ping_ms: u64,
     /// Silence after which a connection counts as dead, in milliseconds; must be longer than ping_ms.
@@ -202,7 +202,7 @@ pub(super) struct RawKeepAlive {
 impl Default for RawKeepAlive {
     fn default() -> Self {
         Self {
-            ping_ms: 20_000,
+            ping_ms: 1_000,
             silence_ms: 35_000,
         }
     }

@@ -25,6 +25,10 @@ const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
 /// Bytes that may wait to be written: the largest subscription and some pongs.
 const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes that one read may bring. The codec clears its whole free buffer before each read, so its default of 128 KiB
+/// would cost more than a single frame's decoding; 32 KiB still holds some 50 frames.
+const READ_BUFFER_BYTES: usize = 32 * 1024;
+
 /// A byte stream that carries a WebSocket: TCP, TLS over TCP, or a pipe in a test.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -43,6 +47,7 @@ pub(super) fn codec(max_frame_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(max_frame_bytes))
         .max_frame_size(Some(max_frame_bytes))
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
 }
