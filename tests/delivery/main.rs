@@ -1,8 +1,8 @@
 //! The main job from end to end: the simulator, the real plugin in the real `genesys-kafka` process, and Kafka.
 //!
 //! Each module takes one promise. What a test asserts about a topic is what a consumer reads from it, compared with
-//! the simulator's ground truth; what the adapter says of itself is checked against both. The tests of [`outage`],
-//! [`overflow`] and [`refused`] take turns on a broker of their own, all others share one.
+//! the simulator's ground truth; what the adapter says of itself is checked against both. The tests that
+//! stop a broker take turns on a broker of their own, all others share one.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod exact;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Longest wait for anything that is expected to happen: a generous bound for a loaded machine, not a measurement.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// A second `genesys-kafka` state change, in the words of its log.
+/// Changes of state, in the words of the adapter's log.
 mod words {
     /// The destination cannot be reached any more.
     pub(crate) const UNREACHABLE: &str = "destination unreachable";
