@@ -24,7 +24,11 @@ test:
 	cargo fmt --all --check; \
 	cargo clippy --workspace --all-targets --locked -- -D warnings; \
 	cargo build --workspace --locked; \
-	cargo test --workspace --locked --no-fail-fast
+	mkdir -p target; \
+	cargo test --workspace --locked --no-fail-fast 2>&1 | tee target/test.log && tested=0 || tested=$$?; \
+	awk '/^test result:/ {passed += $$4; failed += $$6} END {printf "tests: %d passed, %d failed\n", passed, failed}' \
+	    target/test.log; \
+	exit $$tested
 
 # simulator, mock cluster, plugin and adapter together; ends with a proof of the counts
 demo: check-prerequisites
