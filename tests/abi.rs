@@ -98,8 +98,16 @@ fn c11_host_finds_the_contract_kept_under_sanitizers() {
 }
 
 #[test]
-fn cpp17_host_finds_the_contract_kept() {
-    run_every_scenario(Language::Cpp17, &["-O2", "-pthread"]);
+fn cpp17_host_finds_the_contract_kept_under_sanitizers() {
+    run_every_scenario(
+        Language::Cpp17,
+        &[
+            "-O2",
+            "-fsanitize=address,undefined",
+            "-fno-omit-frame-pointer",
+            "-pthread",
+        ],
+    );
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl<R: Rng> Backoff<R> {
         let jittered = ceiling.mul_f64(self.rng.random::<f64>());
         Some(match pace {
             Pace::Usual => jittered,
-            Pace::AtLeast(floor) => jittered.max(floor.min(MAX_RETRY_AFTER)),
+            // On top of the floor, or everybody who was told the same would come back at the same moment.
+            Pace::AtLeast(floor) => floor.min(MAX_RETRY_AFTER) + jittered,
             Pace::Longest => self.policy.max,
         })
     }
@@ -201,7 +202,8 @@ mod tests {
     fn retry_after_is_a_floor_and_refused_credentials_wait_longest() {
         let mut backoff = backoff(1, POLICY);
         let floor = Duration::from_secs(17);
-        assert_eq!(backoff.next_delay(Pace::AtLeast(floor)), Some(floor));
+        let delay = backoff.next_delay(Pace::AtLeast(floor)).unwrap();
+        assert!(delay >= floor && delay <= floor + POLICY.min, "{delay:?}");
         assert_eq!(backoff.next_delay(Pace::Longest), Some(POLICY.max));
     }
 

@@ -117,7 +117,13 @@ fn hostile_frames_neither_crash_nor_stop_it() {
         .collect();
     assert_eq!(
         outcomes,
-        ["dead_letter", "dead_letter", "event", "dead_letter", "event"]
+        [
+            "dead_letter",
+            "dead_letter",
+            "dead_letter",
+            "dead_letter",
+            "event"
+        ]
     );
     assert_eq!(found[3]["record"]["frame"]["type"], "oversized");
 }

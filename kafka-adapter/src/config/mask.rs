@@ -38,16 +38,20 @@ pub fn tree(path: &str, value: &Value) -> Value {
     }
 }
 
-/// A URI without its credentials; any other text as it is.
+/// A URI without its credentials and its query, which may carry a token; any other text as it is.
 fn uri(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
     let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority_ends);
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
-        None => text.to_owned(),
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{MASK}@{host}"),
+        None => authority.to_owned(),
+    };
+    match path.split_once('?') {
+        Some((path, _)) => format!("{scheme}://{host}{path}?{MASK}"),
+        None => format!("{scheme}://{host}{path}"),
     }
 }
 
@@ -64,6 +68,7 @@ mod tests {
             "api_token": "t0p",
             "passwords": ["a", {"b": 1}],
             "login": "https://me:pw@login.example/x",
+            "events": "wss://streaming.example/ws?token=pw",
             "region": "us-east-1"
         });
         assert_eq!(
@@ -73,6 +78,7 @@ mod tests {
                 "api_token": MASK,
                 "passwords": [MASK, {"b": MASK}],
                 "login": format!("https://{MASK}@login.example/x"),
+                "events": format!("wss://streaming.example/ws?{MASK}"),
                 "region": "us-east-1"
             })
         );

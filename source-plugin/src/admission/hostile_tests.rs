@@ -62,6 +62,19 @@ fn canonical(text: &str) -> String {
 }
 
 #[test]
+fn a_dead_letter_takes_no_key_from_a_conversation_id_that_is_too_long() {
+    let mut admission = admission(Transport::Events);
+    let text = format!(
+        r#"{{"conversationId":"{}","duration":1e999}}"#,
+        "x".repeat(600_000)
+    );
+    let outcome = admission.admit(Frame::Text(&text), 0, crate::admission::Room::UNBOUNDED);
+    assert_eq!(outcome_name(&outcome), "dead_letter");
+    let chunk = admission.take_chunk().unwrap();
+    assert_eq!(chunk.record(0).unwrap().key(), "");
+}
+
+#[test]
 fn each_hostile_frame_has_exactly_one_outcome() {
     let deep = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
     let long = "x".repeat(1 << 20);
@@ -76,7 +89,15 @@ fn each_hostile_frame_has_exactly_one_outcome() {
         ("[".repeat(10_000), "dead_letter"),
         (format!(r#"{{"id":"e","a":{}}}"#, deep(10_000)), "dead_letter"),
         (format!(r#"{{"id":"e","a":{}}}"#, deep(99)), "event"),
-        (format!(r#"{{"id":"{long}"}}"#), "event"),
+        // What becomes a key, a header and a part of every audit record is bounded; the rest is not.
+        (format!(r#"{{"id":"{long}"}}"#), "dead_letter"),
+        (
+            format!(r#"{{"id":"e","conversationId":"{long}"}}"#),
+            "dead_letter",
+        ),
+        (format!(r#"{{"id":"e","type":"{long}"}}"#), "dead_letter"),
+        (format!(r#"{{"id":"{}"}}"#, "x".repeat(1024)), "event"),
+        (format!(r#"{{"id":"{}"}}"#, "x".repeat(1025)), "dead_letter"),
         (format!(r#"{{"id":"e","{long}":"{long}"}}"#), "event"),
         (r#"{"id":"e\ud83d"}"#.into(), "dead_letter"),
         (r#"{"id":"e","a":{"\udc00":1}}"#.into(), "dead_letter"),

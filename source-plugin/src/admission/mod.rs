@@ -139,6 +139,27 @@ pub enum Outcome {
     Full,
 }
 
+/// Longest id or event type of an event, in bytes. Genesys' ids have 36; these texts become keys and headers, stand in
+/// every audit record, and must never make one too large for a broker.
+const MAX_ID_BYTES: usize = 1024;
+
+fn too_long(facts: &normalize::Facts<'_>) -> Option<Fault> {
+    let source = match &facts.identity {
+        Identity::Source(source) => source.len(),
+        Identity::Natural | Identity::None => 0,
+    };
+    let conversation = facts.conversation_id.as_ref().map_or(0, |id| id.text.len());
+    let longest = source
+        .max(conversation)
+        .max(facts.analytics_id.text.len())
+        .max(facts.event_type.text.len());
+    (longest > MAX_ID_BYTES).then(|| {
+        Fault::validate(format!(
+            "an id or type of {longest} bytes, at most {MAX_ID_BYTES} are taken"
+        ))
+    })
+}
+
 /// Whether a record found room.
 enum Push {
     Done,
@@ -258,6 +279,10 @@ impl Admission {
             &mut event_type,
             &mut self.key,
         )?;
+        if let Some(fault) = too_long(&facts) {
+            self.event_type = event_type;
+            return Err(fault);
+        }
         let hash = (facts.identity != Identity::None).then(|| self.key.hash());
         let received_ms = received_time_us.div_euclid(1000);
         if let Some(hash) = hash
@@ -323,7 +348,11 @@ impl Admission {
         let id = self.ids.draw(received_time_us).to_string();
         // The chunk is borrowed while the body is written; a dead letter is rare enough for a copy of the name.
         let source_name = self.settings.source_name.clone();
-        let key = escape_control(hints.conversation_id.as_deref().unwrap_or_default());
+        let conversation = hints
+            .conversation_id
+            .as_deref()
+            .filter(|id| id.len() <= MAX_ID_BYTES);
+        let key = escape_control(conversation.unwrap_or_default());
         let head = Head {
             kind: Kind::DeadLetter,
             flags: 0,

@@ -90,7 +90,7 @@ pub(super) fn lend(slices: Vec<Slice>) -> Option<*mut EspBatch> {
         total_bytes += record.size_bytes() as u64;
     }
     let (first, last) = (table.first()?.sequence, table.last()?.sequence);
-    let mut memory = Box::new(Memory {
+    let memory = Box::new(Memory {
         batch: EspBatch {
             struct_size: size_u32::<EspBatch>(),
             record_stride: size_u32::<EspRecord>(),
@@ -107,9 +107,9 @@ pub(super) fn lend(slices: Vec<Slice>) -> Option<*mut EspBatch> {
     });
     debug_assert_eq!(memory.records.as_ptr(), memory.batch.records);
     debug_assert!(memory.attributes.0.len() >= first_attribute && !memory.slices.is_empty());
-    let raw: *mut Memory = &raw mut *memory;
-    memory.batch.private_data = raw.cast::<c_void>();
     let raw = Box::into_raw(memory);
+    // SAFETY: `raw` comes from `Box::into_raw`, is valid, and nobody else knows it yet.
+    unsafe { (*raw).batch.private_data = raw.cast::<c_void>() };
     // SAFETY: `raw` comes from `Box::into_raw` and is valid; only the address of its field is taken.
     Some(unsafe { &raw mut (*raw).batch })
 }

@@ -1,7 +1,7 @@
 //! The sixteen exported functions. Each is a thin wrapper: its contract stands in `plugin_abi::functions`.
 
 use std::ffi::{CString, c_char};
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{MutexGuard, OnceLock, TryLockError};
 use std::time::Duration;
 
 use plugin_abi::status::{self, Status};
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn esp_next_batch(
         // SAFETY: not NULL, valid by the caller's obligation; zero is a valid value of every field.
         let limits = unsafe { read_sized(limits) }?;
         let slices = match pull(entry, &pull_limits(&limits)) {
-            Ok(slices) => slices,
+            Ok((slices, _)) => slices,
             Err(reason) => return no_records(reason),
         };
         let lent = batch::lend(slices).ok_or_else(|| Failure::new(status::STATE, "a pull gave no record"))?;
@@ -204,16 +204,26 @@ fn pull_limits(limits: &EspLimits) -> PullLimits {
     }
 }
 
-fn pull(entry: &Entry, limits: &PullLimits) -> Result<Vec<Slice>, NoRecords> {
+/// Pulls, and gives the place of what `esp_next_event` lends, which is empty now and held until the caller is done: a
+/// second pull must not free what the first has just lent.
+fn pull<'a>(
+    entry: &'a Entry,
+    limits: &PullLimits,
+) -> Result<(Vec<Slice>, MutexGuard<'a, Option<Lent>>), NoRecords> {
     #[cfg(test)]
     assert!(
         !entry.panic_at_pull.load(std::sync::atomic::Ordering::Relaxed),
         "asked to panic"
     );
+    let mut lent = match entry.lent.try_lock() {
+        Ok(lent) => lent,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return Err(NoRecords::Busy),
+    };
     let slices = entry.source.pull(limits)?;
-    // Whatever `esp_next_event` lent out is valid until the next pull only.
-    entry.lent.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Ok(slices)
+    // Whatever was lent is valid until the next pull only.
+    lent.take();
+    Ok((slices, lent))
 }
 
 fn no_records(reason: NoRecords) -> Result<Status, Failure> {
@@ -287,8 +297,8 @@ pub unsafe extern "C" fn esp_next_event(
             wait: Duration::from_millis(wait_ms.into()),
             linger: Duration::ZERO,
         };
-        let slices = match pull(entry, &limits) {
-            Ok(slices) => slices,
+        let (slices, mut lent) = match pull(entry, &limits) {
+            Ok(pulled) => pulled,
             Err(reason) => return no_records(reason),
         };
         let slice = slices
@@ -297,7 +307,7 @@ pub unsafe extern "C" fn esp_next_event(
             .ok_or_else(|| Failure::new(status::STATE, "a pull gave no record"))?;
         let (mut described, attributes) = batch::describe_one(&slice)
             .ok_or_else(|| Failure::new(status::STATE, "a pull gave no record"))?;
-        *entry.lent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Lent { slice, attributes });
+        *lent = Some(Lent { slice, attributes });
         described.struct_size = declared;
         write_sized(record, &described, declared as usize);
         Ok(status::OK)

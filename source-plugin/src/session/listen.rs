@@ -158,7 +158,8 @@ impl<L: Link, R: Rng> Session<L, R> {
             };
             frames += 1;
             bytes += size(&received);
-            if let Err(pause) = self.frame(received, self.left_of(vacancy)) {
+            let received_us = self.clock.now_us();
+            if let Err(pause) = self.frame(received, received_us, self.left_of(vacancy)) {
                 break pause;
             }
             if frames >= BATCH_FRAMES || bytes >= BATCH_BYTES {
@@ -188,8 +189,8 @@ impl<L: Link, R: Rng> Session<L, R> {
         Pause::Lost(Cause::Oversized, loss, CLOSE_TOO_BIG)
     }
 
-    fn frame(&mut self, received: Received, room: Room) -> Result<(), Pause> {
-        let now_us = self.clock.now_us();
+    /// Admits one frame; `received_us` is when it was read, which for a held one was some time ago.
+    fn frame(&mut self, received: Received, received_us: i64, room: Room) -> Result<(), Pause> {
         let frame = match &received {
             Received::Pong => {
                 self.status.update(|figures| figures.pongs_total += 1);
@@ -204,11 +205,12 @@ impl<L: Link, R: Rng> Session<L, R> {
                 head: &oversized.head,
             },
         };
-        let outcome = self.admission.admit(frame, now_us, room);
+        let outcome = self.admission.admit(frame, received_us, room);
+        let now_us = self.clock.now_us();
         self.judge(&outcome, now_us);
         match outcome {
             Outcome::Full => {
-                self.held = Some(received);
+                self.held = Some((received, received_us));
                 Err(Pause::Full)
             }
             Outcome::Control(control) => self.control(control, now_us),
@@ -328,10 +330,10 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Offers the held frame again; holds it further if there is still no room.
     pub(super) fn admit_held(&mut self, room: Room) {
-        if let Some(received) = self.held.take() {
+        if let Some((received, received_us)) = self.held.take() {
             // A control frame is never held, since it needs no room. After a message that gives the connection up the
             // stream reads as ended, so that the next read, if there is one, brings the loss.
-            let _pause = self.frame(received, room);
+            let _pause = self.frame(received, received_us, room);
         }
     }
 

@@ -98,7 +98,8 @@ pub(crate) struct Session<L, R> {
     session_token: SecretString,
     socket: Option<Socket>,
     /// Read, but not admitted for want of room.
-    held: Option<Received>,
+    /// The frame that did not fit, and when it was received.
+    held: Option<(Received, i64)>,
     /// When the last subscription was sent.
     subscription_sent_at: Option<Instant>,
     /// Since when the current connection has been subscribed.
