@@ -272,12 +272,28 @@ fn judge(
     match (ending, output_error) {
         (Ending::SourceFailed(error), _) => Err(Error::Source(error)),
         (Ending::OutputClosed, Some(error)) => Err(Error::Output(error)),
-        (Ending::DeadlinePassed, _) if summary.measure.in_flight > 0 => Err(Error::Undelivered {
-            unresolved: summary.measure.in_flight,
+        (Ending::DeadlinePassed, _) if left_behind(&summary) > 0 => Err(Error::Undelivered {
+            unresolved: left_behind(&summary),
             drain_ms,
         }),
         (Ending::OutputClosed | Ending::Ended | Ending::DeadlinePassed, _) => Ok(summary),
     }
+}
+
+/// Records that were not delivered: those in flight, and those that the source still has or gave up at its deadline,
+/// which the pipeline never saw. The source counts what is in flight as uncommitted too.
+fn left_behind(summary: &Summary) -> u64 {
+    let of_source = |pointer| {
+        summary
+            .source
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    };
+    summary
+        .measure
+        .in_flight
+        .max(of_source("/records/uncommitted") + of_source("/records/evicted"))
 }
 
 fn describe(ending: &Ending) -> String {

@@ -149,7 +149,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     sequence: Some(*sequence),
                     key: record.key,
                     body: record.body,
-                    time_us: record.event_time_us.unwrap_or(record.received_time_us),
+                    // Never ahead of the receive time: brokers refuse a record dated more than an hour ahead
+                    // (`message.timestamp.after.max.ms`, Apache Kafka 3.6). The event's own time is in the body.
+                    time_us: record.event_time_us.map_or(record.received_time_us, |time_us| {
+                        time_us.min(record.received_time_us)
+                    }),
                     record: Some((record, &attributes)),
                     refusal: None,
                 };
@@ -162,6 +166,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                             Route::LastResort
                         };
                         let reason = reason.as_deref().unwrap_or("refused");
+                        // What was refused for its time must not be refused for it again.
+                        let parcel = Parcel {
+                            time_us: record.received_time_us,
+                            ..parcel
+                        };
                         if *route == Route::DeadLetter {
                             self.sink.send(number, &Parcel { route: to, ..parcel })
                         } else {
@@ -195,6 +204,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                         }
                         let parcel = Parcel {
                             route: Route::Audit,
+                            // A key that made its record too large would make the audit record too large as well.
+                            key: if record.key.len() > MAX_AUDIT_TEXT_BYTES {
+                                ""
+                            } else {
+                                record.key
+                            },
                             body: audit,
                             time_us: *audit_time_us,
                             record: None,
@@ -254,6 +269,15 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 }
 
 /// What the audit says of a record that has landed.
+/// Longest text of a record that its audit record repeats, in bytes; a broker takes 1 MB by default.
+const MAX_AUDIT_TEXT_BYTES: usize = 1024;
+
+/// The beginning of a text, cut at a character boundary.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_AUDIT_TEXT_BYTES))
+        .unwrap_or_default()
+}
+
 fn facts_of<'a>(
     record: &Record<'a>,
     attributes: &dyn Attributes,
@@ -275,11 +299,11 @@ fn facts_of<'a>(
         } else {
             AuditStatus::Processed
         },
-        analytics_id: Some(analytics_id),
-        event_id: Some(record.id),
+        analytics_id: Some(cut(analytics_id)),
+        event_id: Some(cut(record.id)),
         destination: outcome.map(|(_, destination)| destination),
         reason: match reason {
-            Some(reason) if dead => Some(reason),
+            Some(reason) if dead => Some(cut(reason)),
             _ if dead => Some("a dead letter of the source; the record says why"),
             _ => None,
         },

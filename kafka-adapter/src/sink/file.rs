@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::kafka::Meaning;
@@ -80,11 +81,7 @@ impl RecordFile {
     fn write_out(&mut self) -> io::Result<()> {
         let (file, length) = match &mut self.open {
             Some(open) => open,
-            none => {
-                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-                let length = file.metadata()?.len();
-                none.insert((file, length))
-            }
+            none => none.insert(open(&self.path)?),
         };
         let written = file.write_all(&self.buffer).and_then(|()| file.sync_data());
         if let Err(error) = written {
@@ -94,6 +91,32 @@ impl RecordFile {
         *length += self.buffer.len() as u64;
         Ok(())
     }
+}
+
+/// Opens a file of lines for appending and returns it with its length; half a line that a kill left at its end is
+/// closed first, so that it cannot swallow the next record.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .create(true)
+        .append(true)
+        .open(path)?;
+    let mut length = file.metadata()?.len();
+    if let Some(last) = length.checked_sub(1) {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, last)?;
+        if byte != *b"\n" {
+            file.write_all(b"\n")?;
+            length += 1;
+        }
+    }
+    if is_new {
+        // The entry in the folder is as much a part of the record's safety as the bytes.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok((file, length))
 }
 
 #[cfg(test)]
@@ -109,6 +132,23 @@ mod tests {
             time_us: 0,
             record: None,
             refusal: None,
+        }
+    }
+
+    #[test]
+    fn half_a_line_of_an_earlier_run_does_not_swallow_the_next_record() {
+        let folder = tempfile::tempdir().unwrap();
+        for (left, kept) in [("{\"torn\":", 2), ("{\"whole\":1}\n", 2), ("", 1), ("\n", 2)] {
+            let path = folder.path().join("records.jsonl");
+            std::fs::write(&path, left).unwrap();
+            let mut file = RecordFile::new(&path);
+            let mut outcomes = Vec::new();
+            file.push(1, &parcel(Route::Audit));
+            file.flush(&mut outcomes);
+            assert!(outcomes[0].result.is_ok());
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), kept, "{text}");
+            assert!(text.ends_with("{\"a\":1}\n"), "{text}");
         }
     }
 

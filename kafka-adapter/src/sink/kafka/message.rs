@@ -116,7 +116,10 @@ impl MessageBuilder {
         headers.push("ce_source", &self.source);
         headers.push("ce_type", record.type_);
         self.time.clear();
-        push_time(&mut self.time, parcel.time_us);
+        push_time(
+            &mut self.time,
+            record.event_time_us.unwrap_or(record.received_time_us),
+        );
         headers.push_bytes("ce_time", &self.time);
         if !record.subject.is_empty() {
             headers.push("ce_subject", record.subject);
@@ -141,7 +144,7 @@ impl MessageBuilder {
         body.extend_from_slice(b",\"type\":");
         push_json_string(body, record.type_);
         body.extend_from_slice(b",\"time\":\"");
-        push_time(body, parcel.time_us);
+        push_time(body, record.event_time_us.unwrap_or(record.received_time_us));
         body.push(b'"');
         if !record.subject.is_empty() {
             body.extend_from_slice(b",\"subject\":");
