@@ -116,6 +116,7 @@ impl MessageBuilder {
         headers.push("ce_source", &self.source);
         headers.push("ce_type", record.type_);
         self.time.clear();
+        // not the parcel's time, which is bounded for the broker
         push_time(
             &mut self.time,
             record.event_time_us.unwrap_or(record.received_time_us),
@@ -227,7 +228,8 @@ mod tests {
             sequence: Some(7),
             key: record.key,
             body: record.body,
-            time_us: 0,
+            // differs from the record's, which is what CloudEvents' time says
+            time_us: 5,
             record: Some((*record, attributes)),
             refusal: None,
         }
