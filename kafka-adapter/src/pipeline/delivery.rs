@@ -162,11 +162,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                             Route::LastResort
                         };
                         let reason = reason.as_deref().unwrap_or("refused");
-                        // What was refused for its time must not be refused for it again.
-                        let parcel = Parcel {
-                            time_us: record.received_time_us,
-                            ..parcel
-                        };
                         if *route == Route::DeadLetter {
                             self.sink.send(number, &Parcel { route: to, ..parcel })
                         } else {
