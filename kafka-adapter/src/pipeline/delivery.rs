@@ -149,7 +149,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     sequence: Some(*sequence),
                     key: record.key,
                     body: record.body,
-                    time_us: record.event_time_us.unwrap_or(record.received_time_us),
+                    time_us: timestamp_us(&record, *route, *leg),
                     record: Some((record, &attributes)),
                     refusal: None,
                 };
@@ -250,6 +250,25 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 }
             },
         }
+    }
+}
+
+/// The record's timestamp: an event's own time if it is not later than its receipt, else the time of receipt.
+///
+/// A broker refuses a record that is dated further ahead of its clock than the topic allows, by default an hour, and
+/// would refuse the dead letter for the same reason. The true time stays in the body and in CloudEvents' `time`.
+///
+/// # Units
+/// Microseconds since 1970 UTC.
+///
+/// # Source
+/// Kafka broker configuration, `log.message.timestamp.after.max.ms` (topic: `message.timestamp.after.max.ms`):
+/// default 3600000.
+fn timestamp_us(record: &Record<'_>, route: Route, leg: Leg) -> i64 {
+    let received_us = record.received_time_us;
+    match (route, leg) {
+        (Route::Event, Leg::Record) => record.event_time_us.unwrap_or(received_us).min(received_us),
+        _ => received_us,
     }
 }
 

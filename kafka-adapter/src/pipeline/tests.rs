@@ -12,6 +12,9 @@ use super::*;
 use crate::record::Record;
 use crate::sink::{Failure, Parcel, SendError};
 
+/// Key of an event that is dated a day after its receipt.
+const FROM_TOMORROW: &str = "from tomorrow";
+
 /// A batch of made-up records.
 #[derive(Debug)]
 pub(crate) struct FakeBatch(pub(crate) Vec<(u64, Kind, String)>);
@@ -27,7 +30,11 @@ impl Batch for FakeBatch {
             kind: *kind,
             flags: 0,
             sequence: *sequence,
-            event_time_us: Some(1_000_000),
+            event_time_us: Some(if key == FROM_TOMORROW {
+                86_400_000_000
+            } else {
+                1_000_000
+            }),
             received_time_us: 2_000_000,
             id: key,
             type_: "interaction",
@@ -48,6 +55,7 @@ struct Sent {
     route: Route,
     sequence: Option<u64>,
     key: String,
+    time_us: i64,
     body: Vec<u8>,
 }
 
@@ -101,6 +109,7 @@ impl Sink for FakeSink {
             route: parcel.route,
             sequence: parcel.sequence,
             key: parcel.key.to_owned(),
+            time_us: parcel.time_us,
             body: parcel.body.to_vec(),
         });
         Ok(())
@@ -647,4 +656,28 @@ proptest! {
     fn dead_producers_lose_nothing(seed in any::<u64>()) {
         simulate(seed, false, true)?;
     }
+}
+
+#[test]
+fn no_record_is_dated_later_than_its_receipt() {
+    let mut pipeline = pipeline(100, false);
+    pipeline.take(events(&["past", FROM_TOMORROW]));
+    pipeline.advance(0);
+    let events = answer_all(&mut pipeline, 0, |_| Some(Meaning::Refused));
+    let times: Vec<i64> = events.iter().map(|sent| sent.time_us).collect();
+    assert_eq!(times, [1_000_000, 2_000_000]);
+    let mut dead_letters = 0;
+    for _ in 0..10 {
+        pipeline.advance(0);
+        for sent in answer_all(&mut pipeline, 0, |sent| {
+            (sent.route == Route::Event).then_some(Meaning::Refused)
+        }) {
+            if sent.route == Route::DeadLetter {
+                assert_eq!(sent.time_us, 2_000_000);
+                dead_letters += 1;
+            }
+        }
+    }
+    assert_eq!(dead_letters, 2);
+    assert!(pipeline.is_idle());
 }

@@ -79,7 +79,7 @@ pub struct Parcel<'a> {
     pub key: &'a str,
     /// The bytes.
     pub body: &'a [u8],
-    /// When it happened, in microseconds since 1970 UTC.
+    /// The timestamp for Kafka, never later than the receipt, in microseconds since 1970 UTC.
     pub time_us: i64,
     /// The record, whose context becomes headers; absent for audit records, which carry none.
     pub record: Option<(Record<'a>, &'a dyn Attributes)>,

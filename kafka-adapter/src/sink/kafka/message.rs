@@ -116,7 +116,11 @@ impl MessageBuilder {
         headers.push("ce_source", &self.source);
         headers.push("ce_type", record.type_);
         self.time.clear();
-        push_time(&mut self.time, parcel.time_us);
+        // not the parcel's time, which is bounded for the broker
+        push_time(
+            &mut self.time,
+            record.event_time_us.unwrap_or(record.received_time_us),
+        );
         headers.push_bytes("ce_time", &self.time);
         if !record.subject.is_empty() {
             headers.push("ce_subject", record.subject);
@@ -141,7 +145,7 @@ impl MessageBuilder {
         body.extend_from_slice(b",\"type\":");
         push_json_string(body, record.type_);
         body.extend_from_slice(b",\"time\":\"");
-        push_time(body, parcel.time_us);
+        push_time(body, record.event_time_us.unwrap_or(record.received_time_us));
         body.push(b'"');
         if !record.subject.is_empty() {
             body.extend_from_slice(b",\"subject\":");
@@ -224,7 +228,8 @@ mod tests {
             sequence: Some(7),
             key: record.key,
             body: record.body,
-            time_us: 0,
+            // differs from the record's, which is what CloudEvents' time says
+            time_us: 5,
             record: Some((*record, attributes)),
             refusal: None,
         }
