@@ -12,6 +12,10 @@ use super::feed::{AttributesOf, Batch};
 use super::window::{Entry, Leg, Origin, Status};
 use super::{Mode, Pipeline};
 
+/// Longest key of an audit record, and longest text that it takes over from its record, in bytes: an audit record that
+/// the broker refuses for its size would halt the commit.
+const AUDIT_TEXT_BYTES: usize = 1024;
+
 /// What came of handing an entry to the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -195,6 +199,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                         }
                         let parcel = Parcel {
                             route: Route::Audit,
+                            key: if record.key.len() > AUDIT_TEXT_BYTES {
+                                ""
+                            } else {
+                                record.key
+                            },
                             body: audit,
                             time_us: *audit_time_us,
                             record: None,
@@ -294,15 +303,21 @@ fn facts_of<'a>(
         } else {
             AuditStatus::Processed
         },
-        analytics_id: Some(analytics_id),
-        event_id: Some(record.id),
+        analytics_id: Some(cut(analytics_id)),
+        event_id: Some(cut(record.id)),
         destination: outcome.map(|(_, destination)| destination),
         reason: match reason {
-            Some(reason) if dead => Some(reason),
+            Some(reason) if dead => Some(cut(reason)),
             _ if dead => Some("a dead letter of the source; the record says why"),
             _ => None,
         },
         source_sequence: Some(record.sequence),
         counts: None,
     }
+}
+
+/// The text's beginning, cut at a character's boundary.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(AUDIT_TEXT_BYTES))
+        .unwrap_or_default()
 }

@@ -681,3 +681,21 @@ fn no_record_is_dated_later_than_its_receipt() {
     assert_eq!(dead_letters, 2);
     assert!(pipeline.is_idle());
 }
+
+#[test]
+fn an_audit_record_is_bounded_whatever_its_record_is_called() {
+    for (length, keyed) in [(512, true), (513, false), (500_000, false)] {
+        let key = "é".repeat(length);
+        let mut pipeline = pipeline(100, false);
+        pipeline.take(events(&[&key]));
+        pipeline.advance(0);
+        answer_all(&mut pipeline, 0, |_| None);
+        pipeline.advance(0);
+        let audits = answer_all(&mut pipeline, 0, |_| None);
+        assert_eq!(routes(&audits), [(Route::Audit, Some(10))]);
+        assert_eq!(audits[0].key, if keyed { key.as_str() } else { "" });
+        let audit: Value = serde_json::from_slice(&audits[0].body).unwrap();
+        assert_eq!(audit["eventId"], "é".repeat(512));
+        assert_eq!(pipeline.advance(0), Some(10));
+    }
+}
