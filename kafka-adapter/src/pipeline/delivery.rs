@@ -190,12 +190,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     Leg::Audit => {
                         if audit.is_empty() {
                             *audit = self.spare.pop().unwrap_or_default();
-                            *audit_time_us = now_us;
+                            *audit_time_us = self.wall_us;
                             let outcome = landed
                                 .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
                             let facts =
                                 facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
-                            self.chain.append(&facts, now_us, audit);
+                            self.chain.append(&facts, self.wall_us, audit);
                         }
                         let parcel = Parcel {
                             route: Route::Audit,

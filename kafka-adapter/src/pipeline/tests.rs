@@ -699,3 +699,31 @@ fn an_audit_record_is_bounded_whatever_its_record_is_called() {
         assert_eq!(pipeline.advance(0), Some(10));
     }
 }
+
+#[test]
+fn a_wall_clock_that_is_set_back_by_an_hour_does_not_lengthen_a_pause() {
+    let hour_us = 3_600_000_000;
+    let mut pipeline = pipeline(100, false);
+    pipeline.tell_wall_time(2 * hour_us);
+    pipeline.take(events(&["a"]));
+    pipeline.advance(0);
+    answer_all(&mut pipeline, 0, |_| Some(Meaning::Rewind));
+    pipeline.advance(0);
+    let due_us = pipeline.due_us().unwrap();
+    pipeline.tell_wall_time(hour_us);
+    pipeline.advance(due_us);
+    assert_eq!(
+        pipeline.sink.waiting.len(),
+        1,
+        "sent again when its pause is over"
+    );
+    answer_all(&mut pipeline, due_us, |_| None);
+    // one turn ends the isolation, the next sends on
+    pipeline.advance(due_us);
+    pipeline.advance(due_us);
+    assert_eq!(pipeline.sink.waiting[0].route, Route::Audit);
+    assert_eq!(
+        pipeline.sink.waiting[0].time_us, hour_us,
+        "audits state the wall time"
+    );
+}
