@@ -260,6 +260,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             Leg::LastResort => Route::LastResort,
         };
         entry.landed = Some((route, landing));
+        self.pause_us = FIRST_PAUSE_US;
         let (resent, key, is_control) = (entry.resent, entry.key, entry.route == Route::Control);
         entry.resent = false;
         *match route {

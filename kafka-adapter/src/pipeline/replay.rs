@@ -181,7 +181,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.mode = Mode::Flow;
         self.dead_producer = None;
         match replaced {
-            Ok(()) => self.counters.producer_replacements += 1,
+            Ok(()) => {
+                self.counters.producer_replacements += 1;
+                // one that dies again before anything landed waits for its successor
+                self.resume_at_us = now_us + self.pause_us;
+                self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
+            }
             Err(failure) => {
                 self.pause(failure.meaning, &failure.reason, now_us);
                 self.dead_producer = Some(failure.reason);

@@ -727,3 +727,16 @@ fn a_wall_clock_that_is_set_back_by_an_hour_does_not_lengthen_a_pause() {
         "audits state the wall time"
     );
 }
+
+#[test]
+fn a_producer_that_dies_again_at_once_is_replaced_after_a_pause_only() {
+    let mut pipeline = pipeline(100, false);
+    pipeline.take(events(&["a", "b"]));
+    for _ in 0..1000 {
+        pipeline.sink.dead = true;
+        pipeline.advance(0);
+    }
+    assert_eq!(pipeline.sink.replacements, 1);
+    pipeline.advance(pipeline.due_us().unwrap());
+    assert_eq!(pipeline.sink.replacements, 2);
+}
