@@ -6,7 +6,7 @@
 
 use std::io::{Write, stderr, stdout};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::audit::{Chain, Counts, Status as AuditStatus};
 use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
-use crate::pipeline::{self, Bounds, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
+use crate::pipeline::{self, Bounds, Clocks, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
 use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
 use crate::summary::Summary;
 
@@ -171,7 +171,7 @@ impl RunSink for Outlets {
     }
 }
 
-/// Runs any feed into any sink; see [`run`].
+/// Runs any feed into any sink; see [`run`]. `clock` is the wall clock; waits run on a monotonic one of their own.
 ///
 /// # Errors
 /// As [`run`].
@@ -183,7 +183,13 @@ pub fn run_feed<F: Feed, S: RunSink>(
     clock: &dyn Fn() -> i64,
 ) -> Result<Summary, Error> {
     let run_id = Uuid::now_v7().to_string();
-    let begun_us = clock();
+    let begun = Instant::now();
+    let monotonic_us = move || i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
+    let clocks = Clocks {
+        monotonic_us: &monotonic_us,
+        wall_us: clock,
+    };
+    let begun_us = monotonic_us();
     tracing::info!(run_id, source = settings.source_name, "run opened");
     let chain = Chain::new(
         run_id.clone(),
@@ -191,7 +197,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
         settings.compliance_tag.clone(),
     );
     let mut pipeline: Pipeline<F::Batch, S> = Pipeline::new(sink, chain, settings.source_name.clone());
-    pipeline.note(AuditStatus::RunOpened, None, begun_us);
+    pipeline.note(AuditStatus::RunOpened, None, clock());
 
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
     let mut interval = Interval {
@@ -203,43 +209,41 @@ pub fn run_feed<F: Feed, S: RunSink>(
         feed,
         settings.bounds,
         stop,
-        clock,
+        clocks,
         &mut |pipeline, feed, now_us| {
             if metrics.due(now_us) {
                 let stats = feed.stats().unwrap_or_default();
                 metrics.print(
-                    Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), now_us),
+                    Figures::read(&stats, &pipeline.counters(), &pipeline.measure(), clock()),
                     now_us,
                 );
             }
-            interval.note(pipeline, feed, now_us);
+            interval.note(pipeline, feed, now_us, clock());
         },
     );
 
     let stats = feed.stats().unwrap_or_default();
     let mut committed = driven.committed;
-    let closed_us = clock();
-    pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), closed_us);
+    pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), clock());
     let wait_us = if driven.ending == Ending::DeadlinePassed {
         LATE_AUDIT_US
     } else {
         LAST_AUDIT_US
     };
-    let deadline_us = closed_us.saturating_add(wait_us);
-    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clock).or(committed);
+    let deadline_us = monotonic_us().saturating_add(wait_us);
+    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clocks).or(committed);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
-    let ended_us = clock();
     let summary = Summary {
         run_id,
         ending: describe(&driven.ending),
-        duration_ms: (ended_us - begun_us) / 1000,
+        duration_ms: (monotonic_us() - begun_us) / 1000,
         committed,
         counters,
         measure,
         audits_written: pipeline.audits_written(),
-        figures: Figures::read(&stats, &counters, &measure, ended_us),
+        figures: Figures::read(&stats, &counters, &measure, clock()),
         source: stats,
     };
     let output_error = pipeline.sink().output_error();
@@ -321,14 +325,20 @@ struct Interval {
 }
 
 impl Interval {
-    fn note<F: Feed, S: Sink>(&mut self, pipeline: &mut Pipeline<F::Batch, S>, feed: &F, now_us: i64) {
+    fn note<F: Feed, S: Sink>(
+        &mut self,
+        pipeline: &mut Pipeline<F::Batch, S>,
+        feed: &F,
+        now_us: i64,
+        wall_us: i64,
+    ) {
         if now_us - self.last_us < INTERVAL_US {
             return;
         }
         self.last_us = now_us;
         let Ok(stats) = feed.stats() else { return };
         let now = totals(&stats, pipeline);
-        pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), now_us);
+        pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), wall_us);
         self.before = now;
     }
 }

@@ -12,6 +12,10 @@ use super::feed::{AttributesOf, Batch};
 use super::window::{Entry, Leg, Origin, Status};
 use super::{Mode, Pipeline};
 
+/// Longest key of an audit record, and longest text that it takes over from its record, in bytes: an audit record that
+/// the broker refuses for its size would halt the commit.
+const AUDIT_TEXT_BYTES: usize = 1024;
+
 /// What came of handing an entry to the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -186,17 +190,16 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     Leg::Audit => {
                         if audit.is_empty() {
                             *audit = self.spare.pop().unwrap_or_default();
-                            *audit_time_us = now_us;
+                            *audit_time_us = self.wall_us;
                             let outcome = landed
                                 .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
                             let facts =
                                 facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
-                            self.chain.append(&facts, now_us, audit);
+                            self.chain.append(&facts, self.wall_us, audit);
                         }
                         let parcel = Parcel {
                             route: Route::Audit,
-                            // A key that made its record too large would make the audit record too large as well.
-                            key: if record.key.len() > MAX_AUDIT_TEXT_BYTES {
+                            key: if record.key.len() > AUDIT_TEXT_BYTES {
                                 ""
                             } else {
                                 record.key
@@ -320,4 +323,10 @@ fn facts_of<'a>(
         source_sequence: Some(record.sequence),
         counts: None,
     }
+}
+
+/// The text's beginning, cut at a character's boundary.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(AUDIT_TEXT_BYTES))
+        .unwrap_or_default()
 }

@@ -55,8 +55,23 @@ impl Bounds {
     }
 }
 
-/// Called once per turn with the pipeline, the source and the time in microseconds since 1970 UTC.
+/// Called once per turn with the pipeline, the source and the monotonic time in microseconds.
 pub type EachTurn<'a, F, S> = dyn FnMut(&mut Pipeline<<F as Feed>::Batch, S>, &F, i64) + 'a;
+
+/// The two clocks of a run.
+#[derive(Clone, Copy)]
+pub struct Clocks<'a> {
+    /// Microseconds since an arbitrary moment, never set back: every wait and deadline runs on it.
+    pub monotonic_us: &'a dyn Fn() -> i64,
+    /// Microseconds since 1970 UTC, for what records state.
+    pub wall_us: &'a dyn Fn() -> i64,
+}
+
+impl std::fmt::Debug for Clocks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clocks").finish_non_exhaustive()
+    }
+}
 
 /// Asks a run to end in order: a message, or the end of the last sender.
 pub type Stop = Receiver<()>;
@@ -98,13 +113,13 @@ enum Woken<B> {
 
 /// Runs the pipeline until the source ends, the output closes, or the time after a stop is over.
 ///
-/// `clock` gives microseconds since 1970 UTC; `each_turn` is called once per turn and may add notes and print.
+/// `each_turn` is called once per turn and may add notes and print.
 pub fn drive<F: Feed, S: Sink>(
     pipeline: &mut Pipeline<F::Batch, S>,
     feed: &Arc<F>,
     bounds: Bounds,
     stop: &Stop,
-    clock: &dyn Fn() -> i64,
+    clocks: Clocks<'_>,
     each_turn: &mut EachTurn<'_, F, S>,
 ) -> Driven {
     let limits = bounds.pull_limits();
@@ -123,7 +138,7 @@ pub fn drive<F: Feed, S: Sink>(
             &limits,
             &batches,
             stop,
-            clock,
+            clocks,
             each_turn,
             &mut commits,
         ),
@@ -146,16 +161,18 @@ pub fn drive<F: Feed, S: Sink>(
     }
 }
 
-/// Delivers what is still in the pipeline, such as the last audit record, until it is idle or `deadline_us`.
+/// Delivers what is still in the pipeline, such as the last audit record, until it is idle or `deadline_us` of the monotonic
+/// clock.
 pub fn finish<F: Feed, S: Sink>(
     pipeline: &mut Pipeline<F::Batch, S>,
     feed: &F,
     deadline_us: i64,
-    clock: &dyn Fn() -> i64,
+    clocks: Clocks<'_>,
 ) -> Option<u64> {
     let mut commits = Commits::default();
     loop {
-        let now_us = clock();
+        let now_us = (clocks.monotonic_us)();
+        pipeline.tell_wall_time((clocks.wall_us)());
         turn(pipeline, feed, now_us, &mut commits);
         if pipeline.is_idle() || now_us >= deadline_us || pipeline.sink().closed() {
             return commits.last;
@@ -165,7 +182,7 @@ pub fn finish<F: Feed, S: Sink>(
             .arrivals()
             .recv_timeout(Duration::from_millis(TICK_MS))
         {
-            pipeline.settle(outcome, clock());
+            pipeline.settle(outcome, (clocks.monotonic_us)());
         }
     }
 }
@@ -178,7 +195,7 @@ fn turn_until_end<F: Feed, S: Sink>(
     limits: &PullLimits,
     batches: &Receiver<FromFeed<F::Batch>>,
     stop: &Stop,
-    clock: &dyn Fn() -> i64,
+    clocks: Clocks<'_>,
     each_turn: &mut EachTurn<'_, F, S>,
     commits: &mut Commits,
 ) -> Ending {
@@ -187,7 +204,8 @@ fn turn_until_end<F: Feed, S: Sink>(
     let mut source: Option<Result<(), FeedError>> = None;
     let mut stopping = false;
     loop {
-        let now_us = clock();
+        let now_us = (clocks.monotonic_us)();
+        pipeline.tell_wall_time((clocks.wall_us)());
         turn(pipeline, feed.as_ref(), now_us, commits);
         each_turn(pipeline, feed, now_us);
         if pipeline.sink().closed() {
@@ -219,13 +237,13 @@ fn turn_until_end<F: Feed, S: Sink>(
                 tracing::error!(%error, "source failed, delivering what it had handed out");
                 source = Some(Err(error));
             }
-            Woken::Outcome(outcome) => pipeline.settle(outcome, clock()),
+            Woken::Outcome(outcome) => pipeline.settle(outcome, (clocks.monotonic_us)()),
             Woken::Stop => {
                 stopping = true;
                 let drain_us = i64::try_from(bounds.drain_ms)
                     .unwrap_or(i64::MAX)
                     .saturating_mul(1000);
-                deadline_us = Some(clock().saturating_add(drain_us));
+                deadline_us = Some((clocks.monotonic_us)().saturating_add(drain_us));
                 tracing::info!(
                     drain_ms = bounds.drain_ms,
                     in_flight = pipeline.held_records(),

@@ -34,7 +34,7 @@ use key_gate::KeyGate;
 use window::{Entry, Leg, Origin, Status, Window};
 
 pub use counters::Counters;
-pub use drive::{Bounds, Driven, EachTurn, Ending, Stop, drive, finish};
+pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, drive, finish};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 
@@ -74,6 +74,8 @@ pub struct Pipeline<B, S> {
     /// Parcels with the sink.
     in_sink: usize,
     dead_producer: Option<String>,
+    /// Time for audit records, in microseconds since 1970 UTC; every wait runs on the monotonic clock instead.
+    wall_us: i64,
     resume_at_us: i64,
     pause_us: i64,
     /// Entries refused alone with nowhere to go, and when to try them again.
@@ -104,6 +106,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             failed: Vec::new(),
             in_sink: 0,
             dead_producer: None,
+            wall_us: 0,
             resume_at_us: i64::MIN,
             pause_us: FIRST_PAUSE_US,
             parked: Vec::new(),
@@ -190,20 +193,28 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
     }
 
+    /// Sets the time that audit records state, in microseconds since 1970 UTC. Waits do not depend on it.
+    pub fn tell_wall_time(&mut self, wall_us: i64) {
+        self.wall_us = wall_us;
+    }
+
     /// Adds an audit record about the run itself; it is delivered like any other.
-    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, now_us: i64) {
+    ///
+    /// # Units
+    /// `wall_us`: microseconds since 1970 UTC.
+    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, wall_us: i64) {
         let mut audit = self.spare.pop().unwrap_or_default();
         self.chain
-            .append(&Facts::of_run(status, counts), now_us, &mut audit);
+            .append(&Facts::of_run(status, counts), wall_us, &mut audit);
         self.window.push(Entry {
             audit,
-            audit_time_us: now_us,
-            received_time_us: now_us,
+            audit_time_us: wall_us,
+            received_time_us: wall_us,
             ..Entry::new()
         });
     }
 
-    /// Books what became of a parcel.
+    /// Books what became of a parcel; `now_us` is monotonic, in microseconds.
     pub fn settle(&mut self, outcome: Outcome, now_us: i64) {
         let number = outcome.token;
         let Some(entry) = self
@@ -250,6 +261,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             Leg::LastResort => Route::LastResort,
         };
         entry.landed = Some((route, landing));
+        self.pause_us = FIRST_PAUSE_US;
         let (resent, key, is_control) = (entry.resent, entry.key, entry.route == Route::Control);
         entry.resent = false;
         *match route {
@@ -287,7 +299,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
     }
 
-    /// Does all that can be done now and returns the sequence to commit, if the watermark moved.
+    /// Does all that can be done now and returns the sequence to commit, if the watermark moved; `now_us` is monotonic,
+    /// in microseconds.
     pub fn advance(&mut self, now_us: i64) -> Option<u64> {
         loop {
             if self.dead_producer.is_none() {
@@ -335,7 +348,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.unreachable
     }
 
-    /// When something is due that no outcome will announce, in microseconds since 1970 UTC.
+    /// When something is due that no outcome will announce, in microseconds of the monotonic clock.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
         let resume =

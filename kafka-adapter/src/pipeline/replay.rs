@@ -183,7 +183,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         match replaced {
             Ok(()) => {
                 self.counters.producer_replacements += 1;
-                // One that dies at once again is not replaced at once again; a landing ends the suspicion.
+                // one that dies again before anything landed waits for its successor
                 self.resume_at_us = now_us + self.pause_us;
                 self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
             }

@@ -681,3 +681,62 @@ fn no_record_is_dated_later_than_its_receipt() {
     assert_eq!(dead_letters, 2);
     assert!(pipeline.is_idle());
 }
+
+#[test]
+fn an_audit_record_is_bounded_whatever_its_record_is_called() {
+    for (length, keyed) in [(512, true), (513, false), (500_000, false)] {
+        let key = "é".repeat(length);
+        let mut pipeline = pipeline(100, false);
+        pipeline.take(events(&[&key]));
+        pipeline.advance(0);
+        answer_all(&mut pipeline, 0, |_| None);
+        pipeline.advance(0);
+        let audits = answer_all(&mut pipeline, 0, |_| None);
+        assert_eq!(routes(&audits), [(Route::Audit, Some(10))]);
+        assert_eq!(audits[0].key, if keyed { key.as_str() } else { "" });
+        let audit: Value = serde_json::from_slice(&audits[0].body).unwrap();
+        assert_eq!(audit["eventId"], "é".repeat(512));
+        assert_eq!(pipeline.advance(0), Some(10));
+    }
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_by_an_hour_does_not_lengthen_a_pause() {
+    let hour_us = 3_600_000_000;
+    let mut pipeline = pipeline(100, false);
+    pipeline.tell_wall_time(2 * hour_us);
+    pipeline.take(events(&["a"]));
+    pipeline.advance(0);
+    answer_all(&mut pipeline, 0, |_| Some(Meaning::Rewind));
+    pipeline.advance(0);
+    let due_us = pipeline.due_us().unwrap();
+    pipeline.tell_wall_time(hour_us);
+    pipeline.advance(due_us);
+    assert_eq!(
+        pipeline.sink.waiting.len(),
+        1,
+        "sent again when its pause is over"
+    );
+    answer_all(&mut pipeline, due_us, |_| None);
+    // one turn ends the isolation, the next sends on
+    pipeline.advance(due_us);
+    pipeline.advance(due_us);
+    assert_eq!(pipeline.sink.waiting[0].route, Route::Audit);
+    assert_eq!(
+        pipeline.sink.waiting[0].time_us, hour_us,
+        "audits state the wall time"
+    );
+}
+
+#[test]
+fn a_producer_that_dies_again_at_once_is_replaced_after_a_pause_only() {
+    let mut pipeline = pipeline(100, false);
+    pipeline.take(events(&["a", "b"]));
+    for _ in 0..1000 {
+        pipeline.sink.dead = true;
+        pipeline.advance(0);
+    }
+    assert_eq!(pipeline.sink.replacements, 1);
+    pipeline.advance(pipeline.due_us().unwrap());
+    assert_eq!(pipeline.sink.replacements, 2);
+}
