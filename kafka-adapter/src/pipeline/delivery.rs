@@ -282,15 +282,6 @@ fn timestamp_us(record: &Record<'_>, route: Route, leg: Leg) -> i64 {
 }
 
 /// What the audit says of a record that has landed.
-/// Longest text of a record that its audit record repeats, in bytes; a broker takes 1 MB by default.
-const MAX_AUDIT_TEXT_BYTES: usize = 1024;
-
-/// The beginning of a text, cut at a character boundary.
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_AUDIT_TEXT_BYTES))
-        .unwrap_or_default()
-}
-
 fn facts_of<'a>(
     record: &Record<'a>,
     attributes: &dyn Attributes,

@@ -249,7 +249,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         let Some(entry) = self.window.entry_mut(number) else {
             return;
         };
-        self.pause_us = FIRST_PAUSE_US;
         let route = match entry.leg {
             Leg::Audit => {
                 self.counters.audits += 1;
