@@ -1,4 +1,6 @@
 //! The sixteen exported functions. Each is a thin wrapper: its contract stands in `plugin_abi::functions`.
+//!
+//! Over 400 lines: a flat list, one wrapper after another with its safety obligations.
 
 use std::ffi::{CString, c_char};
 use std::sync::{MutexGuard, OnceLock, TryLockError};

@@ -5,6 +5,8 @@
 //! wait on a condition variable, so no runtime is entered on a host's thread, and do no I/O. Records leave the queue
 //! at hand-out and count as uncommitted until [`Queue::commit`]; the records law
 //! `appended − (committed + evicted + uncommitted)` is read under one lock.
+//!
+//! Over 400 lines, half of them the documented public types: every method works under the one lock.
 
 mod ledger;
 mod readiness;
