@@ -271,11 +271,14 @@ struct puller {
     volatile esp_status status;
 };
 
+/* The other thread looks for BUSY with pulls of its own, so this one may meet it first, and then asks again. */
 static void *pull_once(void *user_data) {
     struct puller *puller = (struct puller *)user_data;
     esp_limits limits = wait_for(30000);
     esp_batch *batch = NULL;
-    puller->status = next_batch(puller->source, &limits, &batch, NULL);
+    do {
+        puller->status = next_batch(puller->source, &limits, &batch, NULL);
+    } while (puller->status == ESP_STATUS_BUSY);
     if (puller->status == ESP_STATUS_OK) {
         batch_release(batch);
     }
