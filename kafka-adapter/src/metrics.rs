@@ -12,7 +12,8 @@ use crate::pipeline::{Counters, Measure};
 pub struct Figures {
     /// Frames received (tutorial: `totalIngested`).
     pub total_ingested: u64,
-    /// Frames lost to a full queue or spool (tutorial: `totalDropped`).
+    /// Frames lost to a full queue or spool, and records that the source gave up at a deadline (tutorial:
+    /// `totalDropped`).
     pub total_dropped: u64,
     /// Frames dropped as duplicates (tutorial: `totalDuplicated`).
     pub total_duplicated: u64,
@@ -46,7 +47,7 @@ impl Figures {
         let law = |path: &str| stats.pointer(path).and_then(Value::as_i64).unwrap_or(0);
         Self {
             total_ingested: number("/frames/received"),
-            total_dropped: number("/frames/dropped"),
+            total_dropped: number("/frames/dropped") + number("/records/evicted"),
             total_duplicated: number("/frames/duplicates"),
             queue_depth: number("/queue/records"),
             rate: 0.0,
@@ -134,7 +135,8 @@ mod tests {
     #[test]
     fn figures_come_from_the_source_and_the_pipeline_and_a_missing_one_is_zero() {
         let stats = serde_json::json!({
-            "frames": {"received": 90, "duplicates": 4, "law": 0}, "queue": {"records": 12}, "records": {"law": -2}
+            "frames": {"received": 90, "duplicates": 4, "dropped": 5, "law": 0}, "queue": {"records": 12},
+            "records": {"evicted": 3, "law": -2}
         });
         let counters = Counters {
             pulled: 9,
@@ -153,7 +155,7 @@ mod tests {
                 figures.total_dropped,
                 figures.total_duplicated
             ),
-            (90, 0, 4)
+            (90, 8, 4)
         );
         assert_eq!(
             (figures.queue_depth, figures.lag_ms, figures.in_flight),

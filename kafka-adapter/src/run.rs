@@ -15,13 +15,14 @@ use crate::audit::{Chain, Counts, Status as AuditStatus};
 use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
-use crate::pipeline::{self, Bounds, Clocks, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
+use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
 use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
 use crate::summary::Summary;
 
 /// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
 const INTERVAL_US: i64 = 60_000_000;
-/// How long the last audit record may take after everything else is delivered, in microseconds.
+/// How long the last audits may take after everything else is delivered, in microseconds: half of it for those of
+/// records, half for `run_closed`.
 const LAST_AUDIT_US: i64 = 5_000_000;
 /// The same after a drain that ran out of time: whoever stopped the run is waiting.
 const LATE_AUDIT_US: i64 = 500_000;
@@ -202,6 +203,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
     let mut interval = Interval {
         last_us: begun_us,
+        last_number: None,
         before: Counts::default(),
     };
     let driven = pipeline::drive(
@@ -222,24 +224,26 @@ pub fn run_feed<F: Feed, S: RunSink>(
         },
     );
 
-    let stats = feed.stats().unwrap_or_default();
-    let mut committed = driven.committed;
-    pipeline.note(AuditStatus::RunClosed, Some(totals(&stats, &pipeline)), clock());
-    let wait_us = if driven.ending == Ending::DeadlinePassed {
+    let Driven { ending, mut commits } = driven;
+    let wait_us = if ending == Ending::DeadlinePassed {
         LATE_AUDIT_US
     } else {
         LAST_AUDIT_US
     };
-    let deadline_us = monotonic_us().saturating_add(wait_us);
-    committed = pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clocks).or(committed);
+    let deadline_us = monotonic_us().saturating_add(wait_us / 2);
+    pipeline::settle_rest(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
+    let stats = feed.stats().unwrap_or_default();
+    pipeline.close(totals(&stats, &pipeline), clock());
+    let deadline_us = monotonic_us().saturating_add(wait_us / 2);
+    pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
 
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
     let summary = Summary {
         run_id,
-        ending: describe(&driven.ending),
+        ending: describe(&ending),
         duration_ms: (monotonic_us() - begun_us) / 1000,
-        committed,
+        committed: commits.last(),
         counters,
         measure,
         audits_written: pipeline.audits_written(),
@@ -254,7 +258,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     }
     // a closed standard error must not end the run differently
     writeln!(stderr(), "{summary}\nsummary {}", summary.to_json()).ok();
-    judge(summary, driven.ending, output_error, settings.bounds.drain_ms)
+    judge(summary, ending, output_error, settings.bounds.drain_ms)
 }
 
 fn judge(
@@ -319,8 +323,11 @@ fn totals<B: pipeline::Batch, S: Sink>(stats: &Value, pipeline: &Pipeline<B, S>)
     }
 }
 
+/// The `interval` records of the audit. One follows another only when that is acknowledged: in an outage the next one
+/// then covers all of it, instead of one a minute waiting in memory.
 struct Interval {
     last_us: i64,
+    last_number: Option<u64>,
     before: Counts,
 }
 
@@ -332,13 +339,17 @@ impl Interval {
         now_us: i64,
         wall_us: i64,
     ) {
-        if now_us - self.last_us < INTERVAL_US {
+        let is_waiting = self
+            .last_number
+            .is_some_and(|number| !pipeline.is_resolved(number));
+        if is_waiting || now_us - self.last_us < INTERVAL_US {
             return;
         }
         self.last_us = now_us;
         let Ok(stats) = feed.stats() else { return };
         let now = totals(&stats, pipeline);
-        pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), wall_us);
+        let number = pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), wall_us);
+        self.last_number = Some(number);
         self.before = now;
     }
 }

@@ -15,6 +15,36 @@ use support::plugin;
 /// Deadline of every wait that should be over in a moment; long, since the machine may be busy with other tests.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// What is said of a login that is answered with 401, with `HOST` in the place of host and port.
+pub(crate) const INVALID_CLIENT: &str = "invalid client credentials or expired secret; HOST refused the login: check \
+    client_id and client_secret (by default OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET), and that the client belongs to \
+    this region";
+/// The same for 403.
+pub(crate) const FORBIDDEN: &str = "missing scope or role; HOST refused the login: give the OAuth client a role that \
+    may read what it subscribes to";
+/// The same for 200 without a token.
+pub(crate) const NO_TOKEN: &str = "the login service answered 200 without an access token; HOST is not Genesys Cloud's \
+    login service, or a proxy answers for it: check region and endpoints.login";
+/// The faults of the simulator that bring these about.
+pub(crate) const REFUSED_LOGINS: [(&str, &str); 3] = [
+    ("login=1- refuse 401", INVALID_CLIENT),
+    ("login=1- refuse 403", FORBIDDEN),
+    ("login=1- no-token", NO_TOKEN),
+];
+
+/// The text with `HOST` in the place of the simulator's address.
+pub(crate) fn without_address(text: &str, simulator: &Simulator) -> String {
+    text.replace(&simulator.address().to_string(), "HOST")
+}
+
+/// What is said of a login service that nobody serves at a port of loopback.
+pub(crate) fn unreachable_login(port: u16) -> String {
+    format!(
+        "cannot reach the login service at 127.0.0.1:{port}: Connection refused (os error 111); check the network, \
+         region and endpoints.login"
+    )
+}
+
 /// One record as it was pulled.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulled {

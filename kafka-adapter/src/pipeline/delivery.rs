@@ -10,7 +10,7 @@ use crate::sink::{Meaning, Parcel, Refusal, Route, SendError, Sink};
 
 use super::feed::{AttributesOf, Batch};
 use super::window::{Entry, Leg, Origin, Status};
-use super::{Mode, Pipeline};
+use super::{Mode, Pipeline, Stage};
 
 /// Longest key of an audit record, and longest text that it takes over from its record, in bytes: an audit record that
 /// the broker refuses for its size would halt the commit.
@@ -125,6 +125,14 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         let Some(entry) = self.window.entry_mut(number) else {
             return Step::Held;
         };
+        let may_be_sent = match self.stage {
+            Stage::Open => true,
+            Stage::Settling => entry.leg == Leg::Audit,
+            Stage::Closed => entry.leg == Leg::Audit && !entry.audit.is_empty(),
+        };
+        if !may_be_sent {
+            return Step::Held;
+        }
         let resent = entry.resent;
         let Entry {
             origin,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select};
 
-use crate::sink::{Outcome, Sink};
+use crate::sink::{Outcome, Route, Sink};
 
 use super::Pipeline;
 use super::feed::{Feed, FeedError, FeedFault, PullLimits, Pulled};
@@ -94,8 +94,8 @@ pub enum Ending {
 pub struct Driven {
     /// Why it ended.
     pub ending: Ending,
-    /// The last sequence that the source was told.
-    pub committed: Option<u64>,
+    /// What the source was told, and what it is still to be told.
+    pub commits: Commits,
 }
 
 enum FromFeed<B> {
@@ -155,27 +155,67 @@ pub fn drive<F: Feed, S: Sink>(
     {
         tracing::error!("the pulling thread panicked");
     }
-    Driven {
-        ending,
-        committed: commits.last,
-    }
+    Driven { ending, commits }
 }
 
-/// Delivers what is still in the pipeline, such as the last audit record, until it is idle or `deadline_us` of the monotonic
-/// clock.
+/// Waits for what is with the sink, sends the audits of what lands and no further record, until nothing can come of it
+/// any more or until `deadline_us` of the monotonic clock.
+pub fn settle_rest<F: Feed, S: Sink>(
+    pipeline: &mut Pipeline<F::Batch, S>,
+    feed: &F,
+    deadline_us: i64,
+    clocks: Clocks<'_>,
+    commits: &mut Commits,
+) {
+    pipeline.stop_sending();
+    turn_until(
+        pipeline,
+        feed,
+        deadline_us,
+        clocks,
+        commits,
+        // a reader that has gone acknowledges nothing more, but the audits of what it had read may go elsewhere
+        &|pipeline, _| pipeline.is_idle() || pipeline.sink().closed() && pipeline.has_sent_all(),
+    );
+}
+
+/// Delivers the audit records that are in the chain, `run_closed` being the last, and makes the last commit, until both
+/// are done or until `deadline_us` of the monotonic clock.
 pub fn finish<F: Feed, S: Sink>(
     pipeline: &mut Pipeline<F::Batch, S>,
     feed: &F,
     deadline_us: i64,
     clocks: Clocks<'_>,
-) -> Option<u64> {
-    let mut commits = Commits::default();
+    commits: &mut Commits,
+) {
+    turn_until(
+        pipeline,
+        feed,
+        deadline_us,
+        clocks,
+        commits,
+        &|pipeline, commits| {
+            !commits.is_pending()
+                && (pipeline.is_audit_acknowledged() || !pipeline.sink().is_open(Route::Audit))
+        },
+    );
+}
+
+/// Turns until `is_done` or the deadline.
+fn turn_until<F: Feed, S: Sink>(
+    pipeline: &mut Pipeline<F::Batch, S>,
+    feed: &F,
+    deadline_us: i64,
+    clocks: Clocks<'_>,
+    commits: &mut Commits,
+    is_done: &dyn Fn(&Pipeline<F::Batch, S>, &Commits) -> bool,
+) {
     loop {
         let now_us = (clocks.monotonic_us)();
         pipeline.tell_wall_time((clocks.wall_us)());
-        turn(pipeline, feed, now_us, &mut commits);
-        if pipeline.is_idle() || now_us >= deadline_us || pipeline.sink().closed() {
-            return commits.last;
+        turn(pipeline, feed, now_us, commits);
+        if is_done(pipeline, commits) || now_us >= deadline_us {
+            return;
         }
         if let Ok(outcome) = pipeline
             .sink()
@@ -285,14 +325,27 @@ fn turn<F: Feed, S: Sink>(
     commits.make(feed);
 }
 
-#[derive(Debug, Default)]
-struct Commits {
+/// What the source was told to be durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commits {
     pending: Option<u64>,
     last: Option<u64>,
     failing: bool,
 }
 
 impl Commits {
+    /// The last sequence that the source was told.
+    #[must_use]
+    pub fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Says whether a commit is still to be made, because the last try failed.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Tells the source; a failed commit is made up for by the next turn's.
     fn make<F: Feed>(&mut self, feed: &F) {
         let Some(sequence) = self.pending else { return };

@@ -16,6 +16,7 @@ mod drive;
 mod feed;
 mod isolation;
 mod key_gate;
+mod landings;
 mod plugin_feed;
 mod replay;
 mod window;
@@ -34,7 +35,7 @@ use key_gate::KeyGate;
 use window::{Entry, Leg, Origin, Status, Window};
 
 pub use counters::Counters;
-pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, drive, finish};
+pub use drive::{Bounds, Clocks, Commits, Driven, EachTurn, Ending, Stop, drive, finish, settle_rest};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 
@@ -54,6 +55,17 @@ enum Mode {
     Isolate(Isolation),
 }
 
+/// What may still be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Everything.
+    Open,
+    /// The audits of what has landed or still lands, and no record.
+    Settling,
+    /// What is in the audit chain already: its last record has been written.
+    Closed,
+}
+
 /// The state of a run; see the module.
 #[derive(Debug)]
 pub struct Pipeline<B, S> {
@@ -66,6 +78,7 @@ pub struct Pipeline<B, S> {
     /// The next entry that has never been looked at.
     cursor: u64,
     gate: Option<KeyGate>,
+    stage: Stage,
     mode: Mode,
     /// A group is being sent at this moment, so that a refusal at the door belongs to it.
     isolating: bool,
@@ -101,6 +114,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             source_name,
             ready: VecDeque::new(),
             cursor: 0,
+            stage: Stage::Open,
             mode: Mode::Flow,
             isolating: false,
             failed: Vec::new(),
@@ -198,11 +212,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.wall_us = wall_us;
     }
 
-    /// Adds an audit record about the run itself; it is delivered like any other.
+    /// Adds an audit record about the run itself and returns its number; it is delivered like any other.
     ///
     /// # Units
     /// `wall_us`: microseconds since 1970 UTC.
-    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, wall_us: i64) {
+    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, wall_us: i64) -> u64 {
         let mut audit = self.spare.pop().unwrap_or_default();
         self.chain
             .append(&Facts::of_run(status, counts), wall_us, &mut audit);
@@ -211,7 +225,43 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             audit_time_us: wall_us,
             received_time_us: wall_us,
             ..Entry::new()
-        });
+        })
+    }
+
+    /// Says whether the entry of this number is resolved.
+    #[must_use]
+    pub fn is_resolved(&self, number: u64) -> bool {
+        number < self.window.end()
+            && self
+                .window
+                .entry(number)
+                .is_none_or(|entry| entry.status == Status::Resolved)
+    }
+
+    /// Sends no further record from now on, only the audits of those that have landed or are still with the sink.
+    pub fn stop_sending(&mut self) {
+        self.stage = Stage::Settling;
+    }
+
+    /// Says whether all that may be sent has been handed to the sink.
+    #[must_use]
+    pub fn has_sent_all(&self) -> bool {
+        self.ready.is_empty() && matches!(self.mode, Mode::Flow)
+    }
+
+    /// Ends the audit chain with `run_closed`: what lands from now on stays without an audit, and so unresolved.
+    ///
+    /// # Units
+    /// `wall_us`: microseconds since 1970 UTC.
+    pub fn close(&mut self, totals: Counts, wall_us: i64) {
+        self.stage = Stage::Closed;
+        self.note(AuditStatus::RunClosed, Some(totals), wall_us);
+    }
+
+    /// Says whether every audit record of the chain has been acknowledged.
+    #[must_use]
+    pub fn is_audit_acknowledged(&self) -> bool {
+        self.counters.audits == self.chain.len()
     }
 
     /// Books what became of a parcel; `now_us` is monotonic, in microseconds.
@@ -259,19 +309,15 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             Leg::DeadLetter => Route::DeadLetter,
             Leg::LastResort => Route::LastResort,
         };
-        entry.landed = Some((route, landing));
+        let (key, is_control) = (entry.key, entry.route == Route::Control);
+        self.counters.order_exceptions += self.window.land(number, route, landing);
         self.pause_us = FIRST_PAUSE_US;
-        let (resent, key, is_control) = (entry.resent, entry.key, entry.route == Route::Control);
-        entry.resent = false;
         *match route {
             Route::Event => &mut self.counters.events,
             Route::Control => &mut self.counters.control,
             Route::LastResort => &mut self.counters.last_resort,
             Route::DeadLetter | Route::Audit => &mut self.counters.dead_letters,
         } += 1;
-        if resent {
-            self.counters.order_exceptions += self.window.inversions(number);
-        }
         if let Some(next) = self.gate.as_mut().and_then(|gate| gate.release(key)) {
             self.ready.push_back(next);
         }

@@ -144,6 +144,10 @@ impl Sink for FakeSink {
         false
     }
 
+    fn is_open(&self, _route: Route) -> bool {
+        true
+    }
+
     fn place(&self, route: Route) -> &str {
         route.kind()
     }

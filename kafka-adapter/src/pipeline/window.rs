@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::sink::{Landing, Meaning, Route};
 
+use super::landings::Landings;
+
 /// What an entry is about.
 #[derive(Debug)]
 pub(super) enum Origin<B> {
@@ -90,6 +92,8 @@ pub(super) struct Window<B> {
     entries: VecDeque<Entry<B>>,
     first: u64,
     bytes: u64,
+    /// Kept while records are repeated, with the number of the last entry that was there when one was.
+    landings: Option<(Landings, u64)>,
 }
 
 impl<B> Window<B> {
@@ -98,6 +102,7 @@ impl<B> Window<B> {
             entries: VecDeque::new(),
             first: 0,
             bytes: 0,
+            landings: None,
         }
     }
 
@@ -154,26 +159,54 @@ impl<B> Window<B> {
                 watermark = Some(sequence);
             }
             self.bytes -= entry.bytes;
+            if let (Some((landings, _)), Some((route, _))) = (&mut self.landings, entry.landed) {
+                landings.remove(route, entry.key, self.first);
+            }
             self.entries.pop_front();
             self.first += 1;
+        }
+        // a whole window has gone by since the last repeated record, so building it anew costs a step for each of them
+        if self.landings.as_ref().is_some_and(|(_, last)| self.first > *last) {
+            self.landings = None;
         }
         watermark
     }
 
-    /// Number of entries after `number` whose record has the same key and has already landed on the same route: the
-    /// pairs that the landing of `number` puts out of order.
-    pub(super) fn inversions(&self, number: u64) -> u64 {
-        let (Some(place), Some(entry)) = (self.place(number), self.entry(number)) else {
+    /// Books where an entry's record is. Returns, for one that was sent before, the number of entries after it whose
+    /// record has the same key and had landed on the same route: the pairs that this landing puts out of order.
+    pub(super) fn land(&mut self, number: u64, route: Route, landing: Landing) -> u64 {
+        let last = self.end().saturating_sub(1);
+        let Some(entry) = self.entry_mut(number) else {
             return 0;
         };
-        let Some((route, _)) = entry.landed else { return 0 };
-        if entry.key == 0 {
+        entry.landed = Some((route, landing));
+        let (key, resent) = (entry.key, std::mem::take(&mut entry.resent));
+        if key == 0 {
             return 0;
         }
-        let overtaken = |other: &&Entry<B>| {
-            other.key == entry.key && other.landed.is_some_and(|(other_route, _)| other_route == route)
-        };
-        self.entries.iter().skip(place + 1).filter(overtaken).count() as u64
+        if let Some((landings, _)) = &mut self.landings {
+            landings.add(route, key, number);
+        }
+        if !resent {
+            return 0;
+        }
+        if self.landings.is_none() {
+            self.landings = Some((self.landed(), last));
+        }
+        self.landings.as_mut().map_or(0, |(landings, needed_until)| {
+            *needed_until = last;
+            landings.after(route, key, number)
+        })
+    }
+
+    fn landed(&self) -> Landings {
+        let mut landings = Landings::default();
+        for (number, entry) in (self.first..).zip(&self.entries) {
+            if let (Some((route, _)), 1..) = (entry.landed, entry.key) {
+                landings.add(route, entry.key, number);
+            }
+        }
+        landings
     }
 
     /// Counts what is in flight, entry by entry; nothing here is derived from another counter.
@@ -254,6 +287,8 @@ mod tests {
         fn inversions_equal_a_count_of_all_pairs(
             keys in proptest::collection::vec(0_u64..4, 1..40),
             order in proptest::collection::vec(any::<prop::sample::Index>(), 40),
+            resent in proptest::collection::vec(any::<bool>(), 40),
+            resolved in proptest::collection::vec(any::<bool>(), 40),
         ) {
             let mut window = Window::new();
             for (number, key) in keys.iter().enumerate() {
@@ -265,12 +300,17 @@ mod tests {
             for pick in order {
                 if open.is_empty() { break }
                 let number = open.remove(pick.index(open.len()));
-                window.entry_mut(number).unwrap().landed = Some((Route::Event, Landing::Lines));
+                window.entry_mut(number).unwrap().resent = resent[number as usize];
                 landed.push(number);
-                counted += window.inversions(number);
+                counted += window.land(number, Route::Event, Landing::Lines);
+                // what leaves the window is forgotten; an entry only leaves after all that it could be overtaken by
+                if resolved[number as usize] {
+                    window.entry_mut(number).unwrap().status = Status::Resolved;
+                    window.advance();
+                }
             }
             let mut expected = 0;
-            for (place, later) in landed.iter().enumerate() {
+            for (place, later) in landed.iter().enumerate().filter(|(_, later)| resent[**later as usize]) {
                 for earlier in &landed[..place] {
                     let same_key = keys[*later as usize] == keys[*earlier as usize];
                     expected += u64::from(later < earlier && same_key && keys[*later as usize] != 0);
@@ -285,9 +325,32 @@ mod tests {
         let mut window = Window::new();
         window.push(entry(0, 5));
         window.push(entry(1, 5));
-        window.entry_mut(1).unwrap().landed = Some((Route::Event, Landing::Lines));
-        window.entry_mut(0).unwrap().landed = Some((Route::DeadLetter, Landing::Lines));
-        assert_eq!(window.inversions(0), 0);
+        window.entry_mut(0).unwrap().resent = true;
+        assert_eq!(window.land(1, Route::Event, Landing::Lines), 0);
+        assert_eq!(window.land(0, Route::DeadLetter, Landing::Lines), 0);
+    }
+
+    #[test]
+    fn landings_are_kept_only_while_records_are_repeated() {
+        let mut window = Window::new();
+        for number in 0..4 {
+            window.push(entry(number, 5));
+        }
+        let resolve = |window: &mut Window<()>, number| {
+            window.entry_mut(number).unwrap().status = Status::Resolved;
+            window.advance();
+        };
+        window.land(1, Route::Event, Landing::Lines);
+        assert!(window.landings.is_none(), "nothing has been sent twice");
+        window.entry_mut(0).unwrap().resent = true;
+        assert_eq!(window.land(0, Route::Event, Landing::Lines), 1);
+        for number in 0..3 {
+            resolve(&mut window, number);
+            assert!(window.landings.is_some(), "{number}");
+        }
+        window.push(entry(4, 5));
+        resolve(&mut window, 3);
+        assert!(window.landings.is_none(), "all that could be overtaken is gone");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Runs of a fake feed into the lines sink: order of the steps, endings, kinds of failure.
 
+mod late;
+
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::bounded;
 
@@ -42,11 +45,18 @@ struct FakeFeed {
     ends_when_drained: bool,
     steps: Mutex<Vec<String>>,
     broken_law: bool,
+    /// Commits fail until the statistics have been read, which is after the last record.
+    commits_only_after_stats: bool,
+    stats_read: AtomicBool,
 }
 
 impl FakeFeed {
     fn step(&self, step: impl Into<String>) {
         self.steps.lock().unwrap().push(step.into());
+    }
+
+    fn is_drained(&self) -> bool {
+        self.steps.lock().unwrap().iter().any(|step| step == "drain")
     }
 }
 
@@ -63,8 +73,7 @@ impl Feed for FakeFeed {
                 message: "403 missing scope or role".to_owned(),
             });
         }
-        let drained = self.steps.lock().unwrap().iter().any(|step| step == "drain");
-        Ok(if drained || !self.ends_when_drained {
+        Ok(if self.is_drained() || !self.ends_when_drained {
             Pulled::End
         } else {
             Pulled::Nothing
@@ -72,11 +81,18 @@ impl Feed for FakeFeed {
     }
 
     fn commit(&self, sequence: u64) -> Result<(), FeedError> {
+        if self.commits_only_after_stats && !self.stats_read.load(Ordering::Relaxed) {
+            return Err(FeedError {
+                fault: FeedFault::Passing,
+                message: "not now".to_owned(),
+            });
+        }
         self.step(format!("commit {sequence}"));
         Ok(())
     }
 
     fn stats(&self) -> Result<Value, FeedError> {
+        self.stats_read.store(true, Ordering::Relaxed);
         Ok(serde_json::json!({"frames": {"received": 6, "law": i64::from(self.broken_law)}}))
     }
 

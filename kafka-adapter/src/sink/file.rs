@@ -43,6 +43,19 @@ impl RecordFile {
         &self.shown
     }
 
+    /// Opens the file as a write would, and leaves nothing behind that was not there.
+    ///
+    /// # Errors
+    /// The system's, if the file cannot be written at this moment.
+    pub fn probe(&self) -> io::Result<()> {
+        let is_new = !self.path.exists();
+        open(&self.path)?;
+        if is_new {
+            std::fs::remove_file(&self.path)?;
+        }
+        Ok(())
+    }
+
     /// Adds a line. Audit records stand alone, so that `verify` reads them as they were sent; everything else is
     /// wrapped as in [`super::LinesSink`].
     pub fn push(&mut self, token: u64, parcel: &Parcel<'_>) {

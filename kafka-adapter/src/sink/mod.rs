@@ -15,9 +15,11 @@ use crate::audit::Destination;
 use crate::record::{Attributes, Record};
 
 pub use file::RecordFile;
-pub use kafka::{Envelope, KafkaSettings, KafkaSink, Meaning, StartError, TopicPlan, Topics, meaning_of};
+pub use kafka::{
+    Envelope, KafkaSettings, KafkaSink, Meaning, StartError as KafkaStartError, TopicPlan, Topics, meaning_of,
+};
 pub use lines::LinesSink;
-pub use outlets::{Outlet, Outlets, Routing};
+pub use outlets::{Outlet, Outlets, Routing, StartError};
 
 /// What kind of delivery a parcel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,6 +199,9 @@ pub trait Sink {
 
     /// Says whether the reader of the destination has gone for good, so that the run ends in order.
     fn closed(&self) -> bool;
+
+    /// Says whether parcels of this route can still land: not if its reader has gone.
+    fn is_open(&self, route: Route) -> bool;
 
     /// Topic or path of a route, for the audit and for messages.
     fn place(&self, route: Route) -> &str;

@@ -4,12 +4,43 @@
 //! Invariant: a route has one outlet for the whole run.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, never};
 
-use super::kafka::{KafkaSettings, KafkaSink, Meaning, StartError};
+use super::kafka::{self, KafkaSettings, KafkaSink, Meaning};
 use super::{Failure, LinesSink, Outcome, Parcel, RecordFile, Route, SendError, Sink};
+
+/// Why the outlets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Kafka cannot be used.
+    #[error(transparent)]
+    Kafka(#[from] kafka::StartError),
+    /// A file cannot be written. Not retryable.
+    #[error(
+        "{key}: {path} cannot be written: {reason}; create its folder and let this user write there, or set {key} to another file"
+    )]
+    File {
+        /// The configuration's key.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+}
+
+impl StartError {
+    /// Says whether the same start may succeed later without a change.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Kafka(error) => error.is_retryable(),
+            Self::File { .. } => false,
+        }
+    }
+}
 
 /// Where one route goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +101,11 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// Sets up the outlets that the table names; connects to Kafka if it names that.
+    /// Sets up the outlets that the table names: tries its files, and connects to Kafka if it names that.
     ///
     /// # Errors
-    /// [`StartError`] if Kafka cannot be reached, lacks a topic, or is named without settings.
+    /// [`StartError`] if a file cannot be written, or if Kafka cannot be reached, lacks a topic, or is named without
+    /// settings.
     pub fn start(
         routing: Routing,
         kafka: Option<KafkaSettings>,
@@ -82,7 +114,7 @@ impl Outlets {
         let table = routing.into_table();
         let mut files: Vec<(PathBuf, RecordFile)> = Vec::new();
         let mut ways = [Way::Absent; 5];
-        for (way, outlet) in ways.iter_mut().zip(&table) {
+        for ((way, outlet), route) in ways.iter_mut().zip(&table).zip(Route::ALL) {
             *way = match outlet {
                 Outlet::Kafka => Way::Kafka,
                 Outlet::Lines => Way::Lines,
@@ -90,10 +122,13 @@ impl Outlets {
                 Outlet::File(path) => {
                     // routes may share a file: one descriptor then, or the lengths would disagree
                     let known = files.iter().position(|(other, _)| other == path);
-                    Way::File(known.unwrap_or_else(|| {
-                        files.push((path.clone(), RecordFile::new(path)));
-                        files.len() - 1
-                    }))
+                    Way::File(match known {
+                        Some(known) => known,
+                        None => {
+                            files.push((path.clone(), try_file(path, route)?));
+                            files.len() - 1
+                        }
+                    })
                 }
             };
         }
@@ -104,9 +139,9 @@ impl Outlets {
         let kafka = match kafka {
             Some(settings) if !used.is_empty() => Some(KafkaSink::start(settings, &used)?),
             None if !used.is_empty() => {
-                return Err(StartError::Settings(
+                return Err(StartError::Kafka(kafka::StartError::Settings(
                     "a route goes to kafka, but there are no kafka settings".to_owned(),
-                ));
+                )));
             }
             _ => None,
         };
@@ -128,6 +163,21 @@ impl Outlets {
     pub fn output_error(&self) -> Option<&str> {
         self.lines.as_ref().and_then(LinesSink::error)
     }
+}
+
+/// A file that can be written at this moment: better refused now than at the first record, an hour later.
+fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
+    let file = RecordFile::new(path);
+    file.probe().map_err(|reason| StartError::File {
+        key: match route {
+            Route::Audit => "audit.path",
+            Route::Control => "control.path",
+            Route::Event | Route::DeadLetter | Route::LastResort => "dead_letter.path",
+        },
+        path: file.shown().to_owned(),
+        reason,
+    })?;
+    Ok(file)
 }
 
 impl Sink for Outlets {
@@ -185,6 +235,10 @@ impl Sink for Outlets {
         self.lines.as_ref().is_some_and(LinesSink::closed)
     }
 
+    fn is_open(&self, route: Route) -> bool {
+        !(matches!(self.ways[route.index()], Way::Lines) && self.closed())
+    }
+
     fn place(&self, route: Route) -> &str {
         match (self.ways[route.index()], &self.kafka) {
             (Way::Kafka, Some(kafka)) => kafka.topic(route),
@@ -240,6 +294,47 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_written_is_refused_at_start_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let routing = |audit, control, last_resort| Routing {
+            events: Outlet::Lines,
+            dead_letters: Outlet::Lines,
+            control,
+            audit,
+            last_resort,
+        };
+        let start = |routing| Outlets::start(routing, None, Box::new(std::io::sink()));
+        let missing = || Outlet::File(folder.path().join("missing").join("records.jsonl"));
+        for (routing, key) in [
+            (routing(missing(), Outlet::Lines, Outlet::Absent), "audit.path"),
+            (routing(Outlet::Lines, missing(), Outlet::Absent), "control.path"),
+            (
+                routing(Outlet::Lines, Outlet::Lines, missing()),
+                "dead_letter.path",
+            ),
+        ] {
+            let error = start(routing).unwrap_err();
+            assert!(!error.is_retryable());
+            let shown = folder.path().join("missing").join("records.jsonl");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{key}: {} cannot be written: No such file or directory (os error 2); create its folder and let this \
+                     user write there, or set {key} to another file",
+                    shown.display()
+                )
+            );
+        }
+        let sound = Outlet::File(folder.path().join("records.jsonl"));
+        start(routing(Outlet::Lines, Outlet::Lines, sound)).unwrap();
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "no empty file is left"
+        );
+    }
+
+    #[test]
     fn a_route_to_kafka_without_settings_is_refused_at_start() {
         let routing = Routing {
             events: Outlet::Kafka,
@@ -250,7 +345,7 @@ mod tests {
         };
         assert!(matches!(
             Outlets::start(routing, None, Box::new(std::io::sink())),
-            Err(StartError::Settings(_))
+            Err(StartError::Kafka(kafka::StartError::Settings(_)))
         ));
     }
 }

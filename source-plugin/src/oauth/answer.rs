@@ -38,20 +38,26 @@ struct Body {
     error_description: Option<String>,
 }
 
-/// Reads an answer.
-pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Grant, OauthError> {
+/// Reads the answer of a host.
+pub(super) fn read(
+    host: &str,
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<Grant, OauthError> {
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let host = host.to_owned();
     match status {
         200 => match body.access_token {
             Some(token) if body.error.is_none() && !token.is_empty() => Ok(Grant {
                 token: token.into(),
                 expires_in: lifetime(body.expires_in.as_ref()),
             }),
-            _ => Err(OauthError::NoToken),
+            _ => Err(OauthError::NoToken { host }),
         },
-        401 => Err(OauthError::InvalidClient),
-        400 if body.error.as_deref() == Some("invalid_client") => Err(OauthError::InvalidClient),
-        403 => Err(OauthError::Forbidden),
+        401 => Err(OauthError::InvalidClient { host }),
+        400 if body.error.as_deref() == Some("invalid_client") => Err(OauthError::InvalidClient { host }),
+        403 => Err(OauthError::Forbidden { host }),
         429 => Err(OauthError::Throttled { status, retry_after }),
         // The vendor throttles logins with a 400 that only its words tell from a bad request.
         400 if body.is_throttling() => Err(OauthError::Throttled { status, retry_after }),
@@ -91,13 +97,22 @@ mod tests {
     use super::read;
     use crate::oauth::OauthError;
 
+    const HOST: &str = "login.example.com:443";
+    const INVALID_CLIENT: &str = "invalid client credentials or expired secret; login.example.com:443 refused the \
+        login: check client_id and client_secret (by default OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET), and that the client \
+        belongs to this region";
+    const FORBIDDEN: &str = "missing scope or role; login.example.com:443 refused the login: give the OAuth client a \
+        role that may read what it subscribes to";
+    const NO_TOKEN: &str = "the login service answered 200 without an access token; login.example.com:443 is not \
+        Genesys Cloud's login service, or a proxy answers for it: check region and endpoints.login";
+
     #[test]
     fn reads_a_grant() {
         let body = br#"{"access_token":"k3y","token_type":"bearer","expires_in":86400}"#;
-        let grant = read(200, None, body).unwrap();
+        let grant = read(HOST, 200, None, body).unwrap();
         assert_eq!(grant.token.expose_secret(), "k3y");
         assert_eq!(grant.expires_in, Duration::from_secs(86_400));
-        let grant = read(200, None, br#"{"access_token":"k3y"}"#).unwrap();
+        let grant = read(HOST, 200, None, br#"{"access_token":"k3y"}"#).unwrap();
         assert_eq!(grant.expires_in, Duration::from_secs(300));
     }
 
@@ -108,32 +123,12 @@ mod tests {
             br#"{"error":"invalid_request","description":"rate limit exceeded; 300/min","error_description":"rate limit exceeded; 300/min"}"#;
         let invalid = br#"{"error":"invalid_client","description":"authentication failed"}"#;
         let table: [(u16, &[u8], &str, bool); 10] = [
-            (401, b"", "invalid client credentials or expired secret", false),
-            (
-                400,
-                invalid,
-                "invalid client credentials or expired secret",
-                false,
-            ),
-            (403, b"{}", "missing scope or role", false),
-            (
-                200,
-                b"{}",
-                "the login service answered 200 without an access token",
-                false,
-            ),
-            (
-                200,
-                br#"{"access_token":""}"#,
-                "the login service answered 200 without an access token",
-                false,
-            ),
-            (
-                200,
-                b"<html>",
-                "the login service answered 200 without an access token",
-                false,
-            ),
+            (401, b"", INVALID_CLIENT, false),
+            (400, invalid, INVALID_CLIENT, false),
+            (403, b"{}", FORBIDDEN, false),
+            (200, b"{}", NO_TOKEN, false),
+            (200, br#"{"access_token":""}"#, NO_TOKEN, false),
+            (200, b"<html>", NO_TOKEN, false),
             (
                 400,
                 throttled,
@@ -155,21 +150,21 @@ mod tests {
             (503, b"", "the login service answered HTTP 503", true),
         ];
         for (status, body, text, retryable) in table {
-            let error = read(status, wait, body).unwrap_err();
+            let error = read(HOST, status, wait, body).unwrap_err();
             assert_eq!(
                 (error.to_string().as_str(), error.is_retryable()),
                 (text, retryable),
                 "{status}"
             );
         }
-        let error = read(429, wait, b"").unwrap_err();
+        let error = read(HOST, 429, wait, b"").unwrap_err();
         assert!(matches!(error, OauthError::Throttled { status: 429, .. }));
         assert_eq!(error.retry_after(), wait);
     }
 
     #[test]
     fn no_token_reaches_debug_output() {
-        let grant = read(200, None, br#"{"access_token":"hush"}"#).unwrap();
+        let grant = read(HOST, 200, None, br#"{"access_token":"hush"}"#).unwrap();
         assert!(!format!("{grant:?}").contains("hush"));
     }
 
@@ -177,9 +172,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn no_body_panics(status in 100_u16..600, body in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,60}") {
-            let _first = read(status, None, &body);
+            let _first = read(HOST, status, None, &body);
             let body = serde_json::json!({"error": text, "description": text, "expires_in": -1}).to_string();
-            let refused = read(status, None, body.as_bytes()).unwrap_err();
+            let refused = read(HOST, status, None, body.as_bytes()).unwrap_err();
             prop_assert!(!refused.to_string().chars().any(char::is_control));
         }
     }

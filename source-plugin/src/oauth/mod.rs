@@ -24,18 +24,36 @@ pub use answer::Grant;
 /// Largest login answer that is read, in bytes; a token is opaque and some 90 characters long.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// Why there is no token.
+/// Why there is no token. Each text begins with what happened, and ends with how to mend it where someone can.
 #[derive(Debug, thiserror::Error)]
 pub enum OauthError {
     /// 401, or 400 `invalid_client`: also what a wrong region looks like.
-    #[error("invalid client credentials or expired secret")]
-    InvalidClient,
+    #[error(
+        "invalid client credentials or expired secret; {host} refused the login: check client_id and client_secret \
+         (by default OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET), and that the client belongs to this region"
+    )]
+    InvalidClient {
+        /// Host and port.
+        host: String,
+    },
     /// 403.
-    #[error("missing scope or role")]
-    Forbidden,
+    #[error(
+        "missing scope or role; {host} refused the login: give the OAuth client a role that may read what it \
+         subscribes to"
+    )]
+    Forbidden {
+        /// Host and port.
+        host: String,
+    },
     /// 200 without a token in it.
-    #[error("the login service answered 200 without an access token")]
-    NoToken,
+    #[error(
+        "the login service answered 200 without an access token; {host} is not Genesys Cloud's login service, or a \
+         proxy answers for it: check region and endpoints.login"
+    )]
+    NoToken {
+        /// Host and port.
+        host: String,
+    },
     /// Asked too often: 429, or the vendor's 400 "rate limit exceeded".
     #[error("the login service limits the rate of logins (HTTP {status})")]
     Throttled {
@@ -55,7 +73,9 @@ pub enum OauthError {
         retry_after: Option<Duration>,
     },
     /// No answer.
-    #[error("cannot reach the login service at {host}: {reason}")]
+    #[error(
+        "cannot reach the login service at {host}: {reason}; check the network, region and endpoints.login"
+    )]
     Unreachable {
         /// Host and port.
         host: String,
@@ -72,7 +92,7 @@ impl OauthError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::InvalidClient | Self::Forbidden | Self::NoToken => false,
+            Self::InvalidClient { .. } | Self::Forbidden { .. } | Self::NoToken { .. } => false,
             Self::Throttled { .. } | Self::Unreachable { .. } => true,
             // A request that was understood and refused stays refused; the rest may be the service's bad day.
             Self::Answer { status, .. } => *status >= 500 || *status == 408,
@@ -93,9 +113,9 @@ impl OauthError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::InvalidClient => 401,
-            Self::Forbidden => 403,
-            Self::NoToken => 200,
+            Self::InvalidClient { .. } => 401,
+            Self::Forbidden { .. } => 403,
+            Self::NoToken { .. } => 200,
             Self::Throttled { status, .. } | Self::Answer { status, .. } => *status,
             Self::Unreachable { .. } | Self::Secret(_) => 0,
         }
@@ -196,7 +216,7 @@ impl TokenSource {
                 break;
             }
         }
-        answer::read(status, retry_after, &body)
+        answer::read(&authority(&self.url), status, retry_after, &body)
     }
 
     fn authorization(&self) -> Result<HeaderValue, OauthError> {

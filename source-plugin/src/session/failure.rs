@@ -68,7 +68,7 @@ impl Failure {
 impl From<OauthError> for Failure {
     fn from(error: OauthError) -> Self {
         let kind = match &error {
-            OauthError::InvalidClient | OauthError::Forbidden | OauthError::NoToken => {
+            OauthError::InvalidClient { .. } | OauthError::Forbidden { .. } | OauthError::NoToken { .. } => {
                 FailureKind::Credentials
             }
             OauthError::Throttled { .. } => FailureKind::Throttled,
@@ -160,9 +160,22 @@ mod tests {
 
     #[test]
     fn a_refused_login_keeps_its_exact_text() {
-        let failure = Failure::from(OauthError::InvalidClient);
-        assert_eq!(failure.kind, FailureKind::Credentials);
-        assert_eq!(failure.text, "invalid client credentials or expired secret");
-        assert_eq!(Failure::from(OauthError::Forbidden).text, "missing scope or role");
+        let host = || "login.example.com:443".to_owned();
+        for (error, text) in [
+            (
+                OauthError::InvalidClient { host: host() },
+                "invalid client credentials or expired secret",
+            ),
+            (OauthError::Forbidden { host: host() }, "missing scope or role"),
+        ] {
+            let whole = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.kind, FailureKind::Credentials);
+            assert_eq!(failure.text, whole);
+            assert!(
+                whole.starts_with(&format!("{text}; login.example.com:443 ")),
+                "{whole}"
+            );
+        }
     }
 }

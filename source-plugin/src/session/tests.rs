@@ -434,7 +434,9 @@ async fn a_refused_subscription_waits_as_long_as_the_server_asks() {
 }
 
 fn refused_login() -> Failure {
-    Failure::from(crate::oauth::OauthError::InvalidClient)
+    Failure::from(crate::oauth::OauthError::InvalidClient {
+        host: "login.example.com:443".to_owned(),
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -446,7 +448,13 @@ async fn refused_credentials_are_fatal_at_the_start() {
             panic!("no ending")
         };
         assert_eq!((ending.status, ending.code), (plugin_abi::status::AUTH, 401));
-        assert_eq!(ending.message, "invalid client credentials or expired secret");
+        assert!(
+            ending.message.starts_with(
+                "invalid client credentials or expired secret; login.example.com:443 refused the login:"
+            ),
+            "{}",
+            ending.message
+        );
         assert_eq!(rig.status.snapshot().state, State::Failed);
     })
     .await;

@@ -63,7 +63,7 @@ pub enum ConnectError {
 fn hint(status: u16) -> &'static str {
     match status {
         401 => ": the access token is not accepted",
-        403 => ": missing scope or role",
+        403 => ": missing scope or role; give the OAuth client a role that may read what it subscribes to",
         404 => ": check region or endpoints.events",
         429 => ": too many connections",
         _ => "",

@@ -42,7 +42,10 @@ pub enum StartError {
     #[error("[kafka] cannot be used: {0}")]
     Settings(String),
     /// No broker answered in time. Retryable.
-    #[error("no broker of kafka.bootstrap_servers = \"{servers}\" answered within {waited_ms} ms: {reason}")]
+    #[error(
+        "no broker of kafka.bootstrap_servers = \"{servers}\" answered within {waited_ms} ms: {reason}; check that \
+         one listens there, and that kafka.librdkafka has the security.protocol of that listener"
+    )]
     Unreachable {
         /// The addresses that were tried.
         servers: String,
@@ -63,7 +66,10 @@ pub enum StartError {
         servers: String,
     },
     /// Topics could not be created. Not retryable.
-    #[error("topics cannot be created at \"{servers}\": {reason}")]
+    #[error(
+        "topics cannot be created at \"{servers}\": {reason}; check the right to create topics, and that \
+         kafka.replication_factor brokers are there"
+    )]
     CreateTopics {
         /// The addresses of the brokers.
         servers: String,
