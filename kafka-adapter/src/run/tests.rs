@@ -45,9 +45,10 @@ struct FakeFeed {
     ends_when_drained: bool,
     steps: Mutex<Vec<String>>,
     broken_law: bool,
-    /// Commits fail until the statistics have been read, which is after the last record.
+    /// Commits fail until the statistics have been read, which is after the last record, and once more then.
     commits_only_after_stats: bool,
     stats_read: AtomicBool,
+    tried_after_stats: AtomicBool,
 }
 
 impl FakeFeed {
@@ -81,7 +82,9 @@ impl Feed for FakeFeed {
     }
 
     fn commit(&self, sequence: u64) -> Result<(), FeedError> {
-        if self.commits_only_after_stats && !self.stats_read.load(Ordering::Relaxed) {
+        let is_early =
+            !self.stats_read.load(Ordering::Relaxed) || !self.tried_after_stats.swap(true, Ordering::Relaxed);
+        if self.commits_only_after_stats && is_early {
             return Err(FeedError {
                 fault: FeedFault::Passing,
                 message: "not now".to_owned(),
