@@ -1,0 +1,60 @@
+//! The patches that show which tests can fail: each still fits the tree and names a test and what it takes away.
+//!
+//! `make red` applies them and demands a red test, which takes long; that they fit is checked at each run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn patches() -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(root().join("tests/red"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_patch_names_its_test_and_what_it_takes_away() {
+    let patches = patches();
+    assert!(!patches.is_empty());
+    for patch in patches {
+        let text = std::fs::read_to_string(&patch).unwrap();
+        let mut lines = text.lines();
+        for name in ["# test: ", "# guarantee: "] {
+            let line = lines.next().unwrap();
+            let value = line.strip_prefix(name).unwrap_or_default();
+            assert!(
+                !value.trim().is_empty(),
+                "{}: {line:?} is no {name:?}",
+                patch.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_patch_fits_the_tree() {
+    if !root().join(".git").exists() {
+        eprintln!("no repository here: whether the patches fit is not checked");
+        return;
+    }
+    let misfits: Vec<String> = patches()
+        .iter()
+        .filter_map(|patch| {
+            let checked = Command::new("git")
+                .args(["apply", "--check"])
+                .arg(patch)
+                .current_dir(root())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+            (!checked.status.success()).then(|| format!("{}: {said}", patch.display()))
+        })
+        .collect();
+    assert!(misfits.is_empty(), "make them anew:\n{}", misfits.join("\n"));
+}
