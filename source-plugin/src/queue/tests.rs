@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -148,19 +149,46 @@ fn interrupt_ends_one_wait_and_close_ends_all() {
     assert_eq!(queue.pull(&LONG).unwrap_err(), NoRecords::Closed);
 }
 
-#[test]
-fn a_second_pull_is_refused_while_the_first_waits() {
-    let queue = Arc::new(queue());
+/// Starts a long pull on a thread of its own and returns once it waits.
+fn pull_elsewhere(queue: &Arc<Queue>) -> JoinHandle<Result<Vec<Slice>, NoRecords>> {
     let waiting = {
-        let queue = Arc::clone(&queue);
+        let queue = Arc::clone(queue);
         std::thread::spawn(move || queue.pull(&LONG))
     };
     while !queue.lock().pulling {
         std::thread::yield_now();
     }
+    waiting
+}
+
+#[test]
+fn a_second_pull_is_refused_while_the_first_waits() {
+    let queue = Arc::new(queue());
+    let waiting = pull_elsewhere(&queue);
     assert_eq!(queue.pull(&NOW).unwrap_err(), NoRecords::Busy);
     queue.interrupt();
     assert_eq!(waiting.join().unwrap().unwrap_err(), NoRecords::Interrupted);
+}
+
+#[test]
+fn a_pull_that_waits_is_woken_by_an_interrupt_by_a_close_and_by_the_end() {
+    let wakers: [fn(&Queue); 3] = [Queue::interrupt, Queue::close, |queue| {
+        queue.end(Ending::drained());
+    }];
+    let answers = [
+        NoRecords::Interrupted,
+        NoRecords::Closed,
+        NoRecords::Ended(Ending::drained()),
+    ];
+    for (wake, answer) in wakers.into_iter().zip(answers) {
+        let queue = Arc::new(queue());
+        let waiting = pull_elsewhere(&queue);
+        let asked = Instant::now();
+        wake(&queue);
+        assert_eq!(waiting.join().unwrap().unwrap_err(), answer);
+        // the same answer comes in the end without a wake-up, when the wait has run out
+        assert!(asked.elapsed() < LONG.wait / 2, "{answer:?} came too late");
+    }
 }
 
 #[tokio::test(start_paused = true)]
