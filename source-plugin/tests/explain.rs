@@ -146,6 +146,39 @@ fn what_cannot_be_read_is_named() {
 }
 
 #[test]
+fn files_that_cannot_be_read_are_all_told_and_the_others_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{{\"id\":\"{name}\",\"conversationId\":\"c\"}}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (sound("first"), sound("second"));
+    let absent = folder.path().join("absent").to_str().unwrap().to_owned();
+    let directory = folder.path().to_str().unwrap();
+    let output = explain(
+        &["--transport", "events", &absent, &first, directory, &second],
+        b"",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            format!("genesys-source: cannot open {absent}: No such file or directory (os error 2)"),
+            format!("genesys-source: cannot read {directory}: Is a directory (os error 21)"),
+        ]
+    );
+    let explained: Vec<Value> = std::str::from_utf8(&output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let ids: Vec<&Value> = explained.iter().map(|line| &line["record"]["eventId"]).collect();
+    assert_eq!(ids, ["first", "second"]);
+}
+
+#[test]
 fn wrong_usage_exits_with_64_and_help_with_0() {
     assert_eq!(explain(&["--transport", "smoke"], b"").status.code(), Some(64));
     assert_eq!(explain(&["--no-such"], b"").status.code(), Some(64));

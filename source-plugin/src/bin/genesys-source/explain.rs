@@ -1,7 +1,8 @@
 //! `explain`: what becomes of each frame.
 //!
 //! Responsible for running frames from files through the real decode and admission and for one JSON line each. Refuses
-//! a file that cannot be read, by name. Invariant: as many lines as frames, in order, each with exactly one outcome.
+//! a file that cannot be read, by name, and goes on with the next. Invariant: as many lines as frames, in order, each
+//! with exactly one outcome.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -48,11 +49,20 @@ struct Line<'a> {
     record: Option<&'a RawValue>,
 }
 
-/// Explains every frame of every file to `out`.
+/// Why a file was not explained to its end.
+enum Fault {
+    /// It cannot be opened or read; the next one may be sound.
+    Input(anyhow::Error),
+    /// Nobody takes the lines any more.
+    Output(anyhow::Error),
+}
+
+/// Explains every frame of every file to `out`, tells each file that cannot be read on standard error, and returns the
+/// number of those.
 ///
 /// # Errors
-/// A file that cannot be read, or output that cannot be written; what was explained before stays written.
-pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<()> {
+/// Output that cannot be written; what was explained before stays written.
+pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<usize> {
     let mut out = BufWriter::new(out);
     let mut admission = Admission::new(Settings {
         transport: match arguments.transport {
@@ -65,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<()> 
         max_queue_bytes: 0,
         epoch: 0,
     });
-    let mut frames = 0_u64;
+    let (mut frames, mut unread_files) = (0_u64, 0);
     for name in &arguments.files {
         let shown = escape_control(name);
         let explained = if name == STANDARD_INPUT {
@@ -78,7 +88,9 @@ pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<()> 
                 &mut out,
             )
         } else {
-            let file = File::open(name).with_context(|| format!("cannot open {shown}"));
+            let file = File::open(name)
+                .with_context(|| format!("cannot open {shown}"))
+                .map_err(Fault::Input);
             file.and_then(|file| {
                 explain(
                     &mut admission,
@@ -90,13 +102,19 @@ pub(crate) fn run(arguments: &Arguments, out: impl Write) -> anyhow::Result<()> 
                 )
             })
         };
-        // A file that fails must not hide the lines before it.
-        if let Err(error) = explained {
-            out.flush().context("cannot write")?;
-            return Err(error);
+        match explained {
+            Ok(()) => {}
+            Err(Fault::Input(error)) => {
+                // the lines of the files before it come first, where both streams lead to one place
+                out.flush().context("cannot write")?;
+                eprintln!("genesys-source: {error:#}");
+                unread_files += 1;
+            }
+            Err(Fault::Output(error)) => return Err(error),
         }
     }
-    out.flush().context("cannot write")
+    out.flush().context("cannot write")?;
+    Ok(unread_files)
 }
 
 fn explain(
@@ -106,41 +124,51 @@ fn explain(
     lines: bool,
     frames: &mut u64,
     out: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> Result<(), Fault> {
     let delimiter = lines.then_some(b'\n');
-    while let Some(frame) =
-        read_frame(&mut reader, delimiter, MAX_FRAME_BYTES).with_context(|| format!("cannot read {file}"))?
+    while let Some(frame) = read_frame(&mut reader, delimiter, MAX_FRAME_BYTES)
+        .with_context(|| format!("cannot read {file}"))
+        .map_err(Fault::Input)?
     {
         *frames += 1;
         let number = frames.to_string();
         let outcome = admission.admit(frame.as_frame(), now_us(), Room::UNBOUNDED);
-        let (name, reason) = described(&outcome);
         let chunk = admission.take_chunk();
         let body = chunk
             .as_ref()
             .and_then(|chunk| chunk.record(0))
             .map(|record| record.body());
-        let record = body
-            .map(serde_json::from_slice::<&RawValue>)
-            .transpose()
-            .context("record is not JSON")?;
         let frame = if lines { number.as_str() } else { file };
-        let line = serde_json::to_string(&Line {
-            frame,
-            outcome: name,
-            reason: reason.as_deref(),
-            record,
-        })
-        .context("cannot write")?;
-        // JSON lets U+007F to U+009F stand in a text, a terminal obeys them; none stands outside of a text.
-        out.write_all(escape_control(&line).as_bytes())
-            .and_then(|()| out.write_all(b"\n"))
-            .context("cannot write")?;
+        write_line(frame, &outcome, body, out).map_err(Fault::Output)?;
         if !lines {
             break;
         }
     }
     Ok(())
+}
+
+fn write_line(
+    frame: &str,
+    outcome: &Outcome,
+    body: Option<&[u8]>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (outcome, reason) = described(outcome);
+    let record = body
+        .map(serde_json::from_slice::<&RawValue>)
+        .transpose()
+        .context("record is not JSON")?;
+    let line = serde_json::to_string(&Line {
+        frame,
+        outcome,
+        reason: reason.as_deref(),
+        record,
+    })
+    .context("cannot write")?;
+    // JSON lets U+007F to U+009F stand in a text, a terminal obeys them; none stands outside of a text.
+    out.write_all(escape_control(&line).as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .context("cannot write")
 }
 
 fn described(outcome: &Outcome) -> (&'static str, Option<String>) {

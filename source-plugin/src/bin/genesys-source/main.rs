@@ -52,11 +52,18 @@ fn main() -> ExitCode {
         }
     };
     let done = match line.command {
-        Command::Explain(arguments) => explain::run(&arguments, std::io::stdout().lock()),
-        Command::Tail(arguments) => tail::run(&arguments, std::io::stdout().lock()),
+        Command::Explain(arguments) => {
+            explain::run(&arguments, std::io::stdout().lock()).map(|unread_files| match unread_files {
+                0 => ExitCode::SUCCESS,
+                _ => ExitCode::FAILURE,
+            })
+        }
+        Command::Tail(arguments) => {
+            tail::run(&arguments, std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+        }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("genesys-source: {error:#}");
