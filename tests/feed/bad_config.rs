@@ -43,7 +43,8 @@ fn refused(config: &str, environment: &[(&str, &str)], expected: &[&str]) {
         .iter()
         .map(|line| format!("genesys-kafka: {line}"))
         .collect();
-    for command in ["run", "config"] {
+    // `config` first, since it reaches out to nothing: a fault that went unnoticed would let `run` log in somewhere
+    for command in ["config", "run"] {
         let (code, lines) = fails(
             folder.path(),
             config,
@@ -358,4 +359,19 @@ fn effective_configuration_masks_what_is_secret() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(text.contains("sasl.password") && !text.contains(SECRET), "{text}");
+}
+
+#[test]
+fn the_committed_example_is_sound_for_adapter_and_plugin() {
+    let example = support::workspace_root().join("genesys-kafka.example.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let finished = Launch::binary("genesys-kafka")
+        .args(["config", "--config", &example.display().to_string()])
+        .current_dir(folder.path())
+        .env("GENESYS_KAFKA__KAFKA__BOOTSTRAP_SERVERS", "localhost:9092")
+        .env("GENESYS_ENV", "us-east-1")
+        .env("OAUTH_CLIENT_ID", "planted-id")
+        .env("OAUTH_CLIENT_SECRET", SECRET)
+        .run(SOON);
+    assert!(finished.status.success(), "{}", finished.stderr.join("\n"));
 }

@@ -1,4 +1,7 @@
 //! Holds the committed example file against the types: every key, every default, a comment for each.
+//!
+//! The plugin's keys are held against its committed schema, which the plugin's own tests hold against its types: this
+//! package must not depend on the plugin.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +10,7 @@ use super::raw::Raw;
 use super::{Draft, Inputs, Setting, file};
 
 const EXAMPLE: &str = include_str!("../../../genesys-kafka.example.toml");
+const PLUGIN_SCHEMA: &str = include_str!("../../../schemas/source-config.schema.json");
 
 fn parsed(text: &str) -> Value {
     let mut merged = Merged::default();
@@ -46,6 +50,39 @@ fn keys(path: &str, value: &Map<String, Value>, into: &mut Vec<String>) {
     }
 }
 
+/// Every key of the plugin by its path below `source.config`, with its default if it has one.
+fn plugin_keys() -> Vec<(String, Option<Value>)> {
+    fn visit(path: &str, object: &Value, definitions: &Value, into: &mut Vec<(String, Option<Value>)>) {
+        for (name, key) in object["properties"].as_object().unwrap() {
+            let path = config_faults::child(path, name);
+            let definition = key["$ref"]
+                .as_str()
+                .map_or(key, |name| &definitions[name.rsplit('/').next().unwrap()]);
+            if definition["properties"].is_object() {
+                visit(&path, definition, definitions, into);
+            } else {
+                let default = key.get("default").filter(|default| !default.is_null());
+                into.push((path, default.cloned()));
+            }
+        }
+    }
+    let schema: Value = serde_json::from_str(PLUGIN_SCHEMA).unwrap();
+    let mut keys = Vec::new();
+    visit("", &schema, &schema["$defs"], &mut keys);
+    assert!(keys.len() > 20, "{keys:?}");
+    keys
+}
+
+/// What stands at a dotted path.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, key| value.get(key))
+}
+
+/// Takes the plugin's configuration out.
+fn take_plugin_config(value: &mut Value) -> Value {
+    value["source"].as_object_mut().unwrap().remove("config").unwrap()
+}
+
 fn without_nulls(value: &mut Value) {
     if let Value::Object(map) = value {
         map.retain(|_, inner| !inner.is_null());
@@ -57,7 +94,38 @@ fn without_nulls(value: &mut Value) {
 fn what_the_example_sets_are_the_defaults() {
     let mut defaults = serde_json::to_value(Raw::default()).unwrap();
     without_nulls(&mut defaults);
-    assert_eq!(parsed(EXAMPLE), defaults);
+    take_plugin_config(&mut defaults);
+    let mut set = parsed(EXAMPLE);
+    take_plugin_config(&mut set);
+    assert_eq!(set, defaults);
+}
+
+#[test]
+fn what_the_example_sets_for_the_plugin_are_its_defaults() {
+    let set = take_plugin_config(&mut parsed(EXAMPLE));
+    for (path, default) in plugin_keys() {
+        // by default the plugin is told the adapter's own `source.name`, which a name set here would hide
+        let expected = default.filter(|_| path != "name");
+        assert_eq!(at(&set, &path), expected.as_ref(), "source.config.{path}");
+    }
+}
+
+#[test]
+fn the_example_shows_every_key_of_the_plugin_and_no_other() {
+    let shown = take_plugin_config(&mut parsed(&uncommented()));
+    let absent: Vec<String> = plugin_keys()
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| at(&shown, path).is_none())
+        .collect();
+    // each credential comes from one of the two, so the example shows one of each
+    assert_eq!(absent, ["client_id.file", "client_secret.env"]);
+    let schema = serde_json::from_str(PLUGIN_SCHEMA).unwrap();
+    let faults: Vec<String> = config_faults::check(&schema, &shown)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(faults.is_empty(), "{faults:?}");
 }
 
 #[test]
