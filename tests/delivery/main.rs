@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod exact;
+mod full_disk;
 mod lines;
 mod outage;
 mod overflow;
@@ -29,6 +30,10 @@ mod words {
     pub(crate) const QUEUE_FULL: &str = "queue full, no longer reading";
     /// The source has closed its connection, since the queue stayed full.
     pub(crate) const GAVE_UP_READING: &str = "queue stayed full, connection closed";
+    /// A delivery fails for as long as its destination stays as it is.
+    pub(crate) const BLOCKED: &str = "deliveries are blocked, the commit halts";
+    /// It succeeds again.
+    pub(crate) const UNBLOCKED: &str = "deliveries go on";
     /// A stop was asked for.
     pub(crate) const DRAINING: &str = "stopping, draining";
 }

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::captured::{Captured, capture};
 use crate::child;
@@ -87,6 +88,30 @@ impl Launch {
     pub fn current_dir(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
+    }
+
+    /// Lets a write beyond [`Process::limit_files`] fail instead of killing the process: a signal that is ignored stays
+    /// ignored in the program that a shell becomes.
+    ///
+    /// # Source
+    /// setrlimit(2), `RLIMIT_FSIZE`; POSIX, `exec` and the shell's `trap`.
+    #[must_use]
+    pub fn survive_file_limit(self) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""])
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Self { command, ..self }
     }
 
     /// Gives the process this as its whole standard input; without it, that is empty.
@@ -251,6 +276,23 @@ impl Process {
         self.child.try_wait().expect("the state of a child").is_some()
     }
 
+    /// Makes the disk full for this process: from now on no file of its can grow beyond so many bytes, until `None` makes
+    /// room again. Needs no privilege; a write then fails with `EFBIG` where a full disk says `ENOSPC`, after writing as
+    /// much as fits, as there.
+    ///
+    /// # Panics
+    /// If the process has ended, or the tests themselves run under a lower limit.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: bytes,
+            maximum: getrlimit(Resource::Fsize).maximum,
+        };
+        if let Err(error) = prlimit(id, Resource::Fsize, limit) {
+            panic!("no limit on files: {error}{}", self.last_words());
+        }
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
@@ -331,6 +373,24 @@ mod tests {
         process.signal(Signal::SIGTERM);
         assert_eq!(process.wait(SOON).code(), Some(3));
         assert_eq!(process.lines(Stream::Stdout), ["ready", "caught"]);
+    }
+
+    #[test]
+    fn a_limit_on_files_is_an_error_and_can_be_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "until [ -e go ]; do sleep 0.01; done
+            until printf 12345678 >> file; do echo full; sleep 0.01; done; echo room";
+        let mut process = shell(script)
+            .current_dir(folder.path())
+            .survive_file_limit()
+            .start();
+        process.limit_files(Some(5));
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        process.wait_for_line(Stream::Stdout, "full", SOON);
+        let written = std::fs::read_to_string(folder.path().join("file")).unwrap();
+        assert_eq!(written, "12345", "as much as fits");
+        process.limit_files(None);
+        process.wait_for_line(Stream::Stdout, "room", SOON);
     }
 
     #[test]
