@@ -277,3 +277,67 @@ fn spawn_without_signals<T: Send + 'static>(
     before.thread_set_mask()?;
     spawned
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Panics at the first line that the thread logs.
+    #[derive(Default)]
+    struct FailingLog {
+        has_failed: AtomicBool,
+    }
+
+    impl Subscriber for FailingLog {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            assert!(self.has_failed.swap(true, Ordering::Relaxed), "asked to panic");
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_the_sources_ending_and_it_can_still_be_closed() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "not-a-secret-just-text").unwrap();
+        // Port 9 of loopback (discard, RFC 863) is not listened to.
+        let config = serde_json::json!({
+            "region": "us-east-1",
+            "client_id": {"file": secret.path()},
+            "client_secret": {"file": secret.path()},
+            "endpoints": {"login": "http://127.0.0.1:9", "events": "ws://127.0.0.1:9/ws"},
+        });
+        let source = Source::open(&config.to_string(), &Dispatch::new(FailingLog::default())).unwrap();
+        let limits = PullLimits {
+            max_records: 1,
+            max_bytes: 1,
+            wait: Duration::from_secs(60),
+            linger: Duration::ZERO,
+        };
+        let Err(NoRecords::Ended(ending)) = source.pull(&limits) else {
+            panic!("no end")
+        };
+        assert_eq!(ending.status, status::PANIC);
+        assert!(!ending.message.contains("asked"), "a panic's text may hold data");
+        assert!(source.close(Duration::from_secs(60)));
+    }
+}
