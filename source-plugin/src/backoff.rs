@@ -152,20 +152,22 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_doubles_up_to_the_longest_delay() {
-        let mut highest = [Duration::ZERO; 10];
+    fn delays_are_spread_below_a_bound_that_doubles_up_to_the_longest() {
+        let mut extremes = [(Duration::MAX, Duration::ZERO); 10];
         for seed in 0..400 {
             let mut backoff = backoff(seed, POLICY);
-            for highest in &mut highest {
-                *highest = backoff.next_delay(Pace::Usual).unwrap().max(*highest);
+            for (lowest, highest) in &mut extremes {
+                let delay = backoff.next_delay(Pace::Usual).unwrap();
+                *lowest = delay.min(*lowest);
+                *highest = delay.max(*highest);
             }
         }
         let bounds_ms = [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000];
-        for (highest, bound_ms) in highest.into_iter().zip(bounds_ms) {
+        for ((lowest, highest), bound_ms) in extremes.into_iter().zip(bounds_ms) {
             let bound = Duration::from_millis(bound_ms);
             assert!(
-                highest <= bound && highest > bound.mul_f64(0.9),
-                "{highest:?} against {bound:?}"
+                lowest < bound.mul_f64(0.1) && highest <= bound && highest > bound.mul_f64(0.9),
+                "{lowest:?} to {highest:?} against {bound:?}"
             );
         }
     }
