@@ -172,12 +172,16 @@ fn a_second_pull_is_refused_while_the_first_waits() {
 
 #[test]
 fn a_pull_that_waits_is_woken_by_an_interrupt_by_a_close_and_by_the_end() {
-    let wakers: [fn(&Queue); 3] = [Queue::interrupt, Queue::close, |queue| {
-        queue.end(Ending::drained());
-    }];
+    let wakers: [fn(&Queue); 4] = [
+        Queue::interrupt,
+        Queue::close,
+        |queue| queue.end(Ending::drained()),
+        |queue| queue.discard_at(Instant::now()),
+    ];
     let answers = [
         NoRecords::Interrupted,
         NoRecords::Closed,
+        NoRecords::Ended(Ending::drained()),
         NoRecords::Ended(Ending::drained()),
     ];
     for (wake, answer) in wakers.into_iter().zip(answers) {
