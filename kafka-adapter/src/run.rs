@@ -16,7 +16,9 @@ use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::pipeline::{self, Bounds, Clocks, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
+use crate::sink::{
+    KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, WebhookError, WebhookSettings, WebhookSink,
+};
 use crate::summary::Summary;
 
 /// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
@@ -50,6 +52,9 @@ pub enum Error {
     /// The destination could not be used.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// The webhook could not be used.
+    #[error("[webhook] cannot be used: {0}")]
+    Webhook(#[from] WebhookError),
     /// The source failed while it ran.
     #[error("source failed: {0}")]
     Source(FeedError),
@@ -92,7 +97,7 @@ impl Error {
                 FeedFault::Broken => ErrorKind::Config,
             },
             Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
-            Self::Start(_) => ErrorKind::Config,
+            Self::Start(_) | Self::Webhook(_) => ErrorKind::Config,
             Self::Source(error) => match error.fault {
                 FeedFault::Credentials => ErrorKind::Credentials,
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
@@ -109,6 +114,7 @@ impl Error {
         match self {
             Self::Open(error) => error.is_retryable(),
             Self::Start(error) => error.is_retryable(),
+            Self::Webhook(error) => error.is_retryable(),
             Self::Source(error) => error.is_retryable() || error.fault == FeedFault::GaveUp,
             Self::Undelivered { .. } => true,
             Self::Output(_) | Self::Law { .. } => false,
@@ -142,7 +148,8 @@ pub fn wall_clock_us() -> i64 {
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
     let kafka = uses_kafka(config).then(|| kafka_settings(config));
-    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?;
+    let webhook = webhook_settings(config).map(WebhookSink::start).transpose()?;
+    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?.with_webhook(webhook);
     let source = plugin
         .open(&config.source.config.to_string(), LogLevel::current())
         .map_err(Error::Open)?;
@@ -362,6 +369,13 @@ fn routing(config: &Config) -> Routing {
             audit,
             last_resort: Outlet::File(config.dead_letter.path.clone()),
         },
+        Destination::Webhook => Routing {
+            events: Outlet::Webhook,
+            dead_letters: Outlet::File(config.dead_letter.path.clone()),
+            control: config.control.path.clone().map_or(Outlet::Lines, Outlet::File),
+            audit,
+            last_resort: Outlet::File(config.dead_letter.path.clone()),
+        },
         Destination::Lines => Routing {
             events: Outlet::Lines,
             dead_letters: Outlet::Lines,
@@ -370,6 +384,14 @@ fn routing(config: &Config) -> Routing {
             last_resort: Outlet::File(config.dead_letter.path.clone()),
         },
     }
+}
+
+fn webhook_settings(config: &Config) -> Option<WebhookSettings> {
+    Some(WebhookSettings {
+        webhook: config.webhook.clone()?,
+        default_source: config.source.name.clone(),
+        max_in_flight_records: config.delivery.max_in_flight_records,
+    })
 }
 
 fn kafka_settings(config: &Config) -> KafkaSettings {

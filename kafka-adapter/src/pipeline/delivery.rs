@@ -9,6 +9,7 @@ use crate::record::{Attributes, Record};
 use crate::sink::{Meaning, Parcel, Refusal, Route, SendError, Sink};
 
 use super::feed::{AttributesOf, Batch};
+use super::retry::Tries;
 use super::window::{Entry, Leg, Origin, Status};
 use super::{Mode, Pipeline};
 
@@ -47,6 +48,17 @@ impl<B> Entry<B> {
             reason: None,
             audit: Vec::new(),
             audit_time_us: 0,
+            tries: Tries::default(),
+        }
+    }
+
+    /// The route of the present leg.
+    pub(super) fn leg_route(&self) -> Route {
+        match self.leg {
+            Leg::Record => self.route,
+            Leg::DeadLetter => Route::DeadLetter,
+            Leg::LastResort => Route::LastResort,
+            Leg::Audit => Route::Audit,
         }
     }
 
@@ -71,24 +83,63 @@ impl<B> Entry<B> {
 }
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
-    /// Hands entries to the sink until it is full, nothing is left, or something fails.
+    /// Hands entries to the sink until nothing is left that it has room for, or something fails.
+    ///
+    /// Where the gate keeps the order of each key, an outlet that is full holds up its own route alone: an audit record
+    /// passes events that wait for a webhook.
     pub(super) fn flow(&mut self, now_us: i64) {
         self.unpark(now_us);
-        while matches!(self.mode, Mode::Flow) && self.dead_producer.is_none() {
+        self.take_due(now_us);
+        let mut full = [false; Route::ALL.len()];
+        for route in Route::ALL.map(Route::index) {
+            while !full[route]
+                && self.flows()
+                && let Some(&number) = self.stalled[route].front()
+            {
+                match self.deliver(number, now_us) {
+                    Step::Again => {}
+                    Step::Full => full[route] = true,
+                    Step::DeadProducer => return,
+                    Step::Sent | Step::Held => {
+                        self.stalled[route].pop_front();
+                    }
+                }
+            }
+        }
+        while self.flows() {
             let Some(&number) = self.ready.front() else {
                 if !self.move_cursor() {
                     return;
                 }
                 continue;
             };
-            match self.deliver(number, now_us) {
+            let route = self
+                .window
+                .entry(number)
+                .map_or(0, |entry| entry.leg_route().index());
+            let step = if full[route] {
+                Step::Full
+            } else {
+                self.deliver(number, now_us)
+            };
+            match step {
                 Step::Again => {}
-                Step::Full | Step::DeadProducer => return,
+                Step::DeadProducer => return,
+                Step::Full if self.gate.is_none() => return,
+                Step::Full => {
+                    full[route] = true;
+                    self.stalled[route].push_back(number);
+                    self.ready.pop_front();
+                }
                 Step::Sent | Step::Held => {
                     self.ready.pop_front();
                 }
             }
         }
+    }
+
+    fn flows(&self) -> bool {
+        matches!(self.mode, Mode::Flow) && self.dead_producer.is_none()
     }
 
     /// Puts the next untouched entry up for sending, or into the queue behind its key.
@@ -125,7 +176,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         let Some(entry) = self.window.entry_mut(number) else {
             return Step::Held;
         };
-        let resent = entry.resent;
+        let route_now = entry.leg_route();
+        if route_now == Route::Event && !self.breaker.admits(now_us) {
+            return Step::Full;
+        }
+        let (resent, tried) = (entry.resent, entry.tries.handed_over());
         let Entry {
             origin,
             route,
@@ -191,8 +246,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                         if audit.is_empty() {
                             *audit = self.spare.pop().unwrap_or_default();
                             *audit_time_us = self.wall_us;
-                            let outcome = landed
-                                .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
+                            let outcome = landed.map(|(route, landing)| {
+                                (route, landing.destination(self.sink.place(route), tried))
+                            });
                             let facts =
                                 facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
                             self.chain.append(&facts, self.wall_us, audit);
@@ -229,6 +285,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         match result {
             Ok(()) => {
                 entry.status = Status::Sent;
+                if entry.leg != Leg::Audit {
+                    entry.tries.hand_over(self.counters.events);
+                }
+                if route_now == Route::Event {
+                    self.breaker.hand_over(number);
+                }
                 self.in_sink += 1;
                 self.counters.resent += u64::from(resent);
                 Step::Sent
@@ -239,13 +301,17 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     self.dead_producer = Some(failure.reason);
                     Step::DeadProducer
                 }
-                Meaning::Refused => {
+                Meaning::Refused | Meaning::RefusedAlone => {
                     entry.add_reason(&failure.reason);
                     if self.condemn(number, now_us) {
                         Step::Again
                     } else {
                         Step::Held
                     }
+                }
+                Meaning::Later { .. } | Meaning::Shut => {
+                    self.postpone(number, &failure, now_us);
+                    Step::Held
                 }
                 Meaning::Rewind | Meaning::Blocked => {
                     entry.status = Status::Held(failure.meaning);

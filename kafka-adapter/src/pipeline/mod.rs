@@ -9,7 +9,11 @@
 //! failed; nothing is sent until nothing is in flight. *Isolate*: the failed entries are sent again, in order, in
 //! groups that are halved until the culprit is alone. A fatal producer error ends any of the three: new producer, and
 //! everything unresolved is sent again in order.
+//!
+//! A destination that takes records one by one (a webhook) stops nothing: a record that failed waits for a time of its
+//! own with its key's later records behind it in the gate, and a breaker holds the events while none is accepted.
 
+mod breaker;
 mod counters;
 mod delivery;
 mod drive;
@@ -18,6 +22,7 @@ mod isolation;
 mod key_gate;
 mod plugin_feed;
 mod replay;
+mod retry;
 mod window;
 
 use std::collections::VecDeque;
@@ -29,8 +34,10 @@ use crate::audit::{Chain, Counts, Facts, Status as AuditStatus};
 use crate::record::Kind;
 use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
 
+use breaker::Breaker;
 use isolation::Isolation;
 use key_gate::KeyGate;
+use retry::Later;
 use window::{Entry, Leg, Origin, Status, Window};
 
 pub use counters::Counters;
@@ -63,6 +70,8 @@ pub struct Pipeline<B, S> {
     source_name: String,
     /// Entries to hand to the sink next, ahead of the cursor.
     ready: VecDeque<u64>,
+    /// Entries whose outlet was full, by the route of their leg; they go before `ready`.
+    stalled: [VecDeque<u64>; Route::ALL.len()],
     /// The next entry that has never been looked at.
     cursor: u64,
     gate: Option<KeyGate>,
@@ -80,6 +89,10 @@ pub struct Pipeline<B, S> {
     pause_us: i64,
     /// Entries refused alone with nowhere to go, and when to try them again.
     parked: Vec<(u64, i64)>,
+    /// Entries that failed alone, and when to try them again.
+    later: Later,
+    /// Holds the events while their destination takes none.
+    breaker: Breaker,
     blocked: bool,
     unreachable: bool,
     counters: Counters,
@@ -100,6 +113,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             chain,
             source_name,
             ready: VecDeque::new(),
+            stalled: Default::default(),
             cursor: 0,
             mode: Mode::Flow,
             isolating: false,
@@ -110,6 +124,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             resume_at_us: i64::MIN,
             pause_us: FIRST_PAUSE_US,
             parked: Vec::new(),
+            later: Later::default(),
+            breaker: Breaker::default(),
             blocked: false,
             unreachable: false,
             counters: Counters::default(),
@@ -228,6 +244,17 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.in_sink -= 1;
         match outcome.result {
             Ok(landing) => self.land(number, landing),
+            Err(failure) if matches!(failure.meaning, Meaning::Later { .. } | Meaning::Shut) => {
+                self.postpone(number, &failure, now_us);
+            }
+            Err(failure) if failure.meaning == Meaning::RefusedAlone => {
+                entry.status = Status::Ready;
+                entry.add_reason(&failure.reason);
+                self.breaker.answered(number);
+                if self.condemn(number, now_us) {
+                    self.ready.push_back(number);
+                }
+            }
             Err(failure) => {
                 entry.status = Status::Held(failure.meaning);
                 entry.resent = true;
@@ -255,11 +282,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 self.resolve(number);
                 return;
             }
-            Leg::Record => entry.route,
-            Leg::DeadLetter => Route::DeadLetter,
-            Leg::LastResort => Route::LastResort,
+            Leg::Record | Leg::DeadLetter | Leg::LastResort => entry.leg_route(),
         };
         entry.landed = Some((route, landing));
+        if route == Route::Event {
+            self.breaker.answered(number);
+        }
         self.pause_us = FIRST_PAUSE_US;
         let (resent, key, is_control) = (entry.resent, entry.key, entry.route == Route::Control);
         entry.resent = false;
@@ -341,10 +369,10 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
     }
 
-    /// Says whether the destination could not be reached at the last look.
+    /// Says whether the destination could not be reached, or took nothing, at the last look.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        self.unreachable
+        self.unreachable || self.breaker.is_open()
     }
 
     /// When something is due that no outcome will announce, in microseconds of the monotonic clock.
@@ -352,7 +380,13 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     pub fn due_us(&self) -> Option<i64> {
         let resume =
             (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
-        self.parked.iter().map(|(_, due)| *due).chain(resume).min()
+        self.parked
+            .iter()
+            .map(|(_, due)| *due)
+            .chain(resume)
+            .chain(self.later.due_us())
+            .chain(self.breaker.due_us())
+            .min()
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::sink::{Landing, Meaning, Route};
 
+use super::retry::Tries;
+
 /// What an entry is about.
 #[derive(Debug)]
 pub(super) enum Origin<B> {
@@ -47,6 +49,8 @@ pub(super) enum Status {
     Sent,
     /// Failed; waits for its place in a replay.
     Held(Meaning),
+    /// Failed alone; tried again at a time of its own.
+    Later,
     /// Refused alone, with nowhere else to go; tried again later.
     Parked,
     /// Outcome and audit are acknowledged.
@@ -73,6 +77,8 @@ pub(super) struct Entry<B> {
     /// The audit record, kept from its first sending until it is acknowledged, so that a replay sends the same bytes.
     pub(super) audit: Vec<u8>,
     pub(super) audit_time_us: i64,
+    /// How often the present leg was tried.
+    pub(super) tries: Tries,
 }
 
 /// What the window holds, counted entry by entry at this moment.
@@ -214,6 +220,7 @@ mod tests {
             reason: None,
             audit: Vec::new(),
             audit_time_us: 0,
+            tries: Tries::default(),
         }
     }
 

@@ -8,14 +8,16 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, never};
 
-use super::kafka::{KafkaSettings, KafkaSink, Meaning, StartError};
-use super::{Failure, LinesSink, Outcome, Parcel, RecordFile, Route, SendError, Sink};
+use super::kafka::{KafkaSettings, KafkaSink, StartError};
+use super::{Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Route, SendError, Sink, WebhookSink};
 
 /// Where one route goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outlet {
     /// The topic of the route.
     Kafka,
+    /// The webhook.
+    Webhook,
     /// Lines on standard output.
     Lines,
     /// A local file.
@@ -54,6 +56,7 @@ impl Routing {
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Kafka,
+    Webhook,
     Lines,
     File(usize),
     Absent,
@@ -64,6 +67,7 @@ enum Way {
 pub struct Outlets {
     ways: [Way; 5],
     kafka: Option<KafkaSink>,
+    webhook: Option<WebhookSink>,
     lines: Option<LinesSink>,
     files: Vec<RecordFile>,
     nothing: Receiver<Outcome>,
@@ -85,6 +89,7 @@ impl Outlets {
         for (way, outlet) in ways.iter_mut().zip(&table) {
             *way = match outlet {
                 Outlet::Kafka => Way::Kafka,
+                Outlet::Webhook => Way::Webhook,
                 Outlet::Lines => Way::Lines,
                 Outlet::Absent => Way::Absent,
                 Outlet::File(path) => {
@@ -117,10 +122,17 @@ impl Outlets {
         Ok(Self {
             ways,
             kafka,
+            webhook: None,
             lines,
             files: files.into_iter().map(|(_, file)| file).collect(),
             nothing: never(),
         })
+    }
+
+    /// Adds the webhook that the table names.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<WebhookSink>) -> Self {
+        Self { webhook, ..self }
     }
 
     /// Why standard output failed, if it did and not because its reader went away.
@@ -132,10 +144,12 @@ impl Outlets {
 
 impl Sink for Outlets {
     fn send(&mut self, token: u64, parcel: &Parcel<'_>) -> Result<(), SendError> {
-        match (self.ways[parcel.route.index()], &mut self.kafka, &mut self.lines) {
-            (Way::Kafka, Some(kafka), _) => return kafka.send(token, parcel),
-            (Way::Lines, _, Some(lines)) => lines.push(token, parcel),
-            (Way::File(file), _, _) => self.files[file].push(token, parcel),
+        let way = self.ways[parcel.route.index()];
+        match (way, &mut self.kafka, &mut self.webhook, &mut self.lines) {
+            (Way::Kafka, Some(kafka), _, _) => return kafka.send(token, parcel),
+            (Way::Webhook, _, Some(webhook), _) => return webhook.send(token, parcel),
+            (Way::Lines, _, _, Some(lines)) => lines.push(token, parcel),
+            (Way::File(file), ..) => self.files[file].push(token, parcel),
             _ => {
                 return Err(SendError::Failed(Failure {
                     meaning: Meaning::Blocked,
@@ -156,14 +170,25 @@ impl Sink for Outlets {
         for file in &mut self.files {
             file.flush(outcomes);
         }
+        // one channel wakes the pipeline; audits in Kafka beside a webhook can wait for its next turn
+        if let (Some(kafka), Some(_)) = (&self.kafka, &self.webhook) {
+            outcomes.extend(kafka.arrivals().try_iter());
+        }
     }
 
     fn arrivals(&self) -> &Receiver<Outcome> {
-        self.kafka.as_ref().map_or(&self.nothing, KafkaSink::arrivals)
+        match (&self.webhook, &self.kafka) {
+            (Some(webhook), _) => webhook.arrivals(),
+            (None, Some(kafka)) => kafka.arrivals(),
+            (None, None) => &self.nothing,
+        }
     }
 
     fn replace(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         self.end_turn(outcomes);
+        if let Some(webhook) = &mut self.webhook {
+            webhook.replace(outcomes)?;
+        }
         self.kafka
             .as_mut()
             .map_or(Ok(()), |kafka| kafka.replace(outcomes))
@@ -174,7 +199,11 @@ impl Sink for Outlets {
     }
 
     fn serial_per_key(&self) -> bool {
-        self.kafka.as_ref().is_some_and(KafkaSink::serial_per_key)
+        self.webhook.is_some() || self.kafka.as_ref().is_some_and(KafkaSink::serial_per_key)
+    }
+
+    fn max_attempts(&self) -> u32 {
+        self.webhook.as_ref().map_or(u32::MAX, WebhookSink::max_attempts)
     }
 
     fn unreachable(&self) -> Option<String> {
@@ -186,9 +215,10 @@ impl Sink for Outlets {
     }
 
     fn place(&self, route: Route) -> &str {
-        match (self.ways[route.index()], &self.kafka) {
-            (Way::Kafka, Some(kafka)) => kafka.topic(route),
-            (Way::File(file), _) => self.files[file].shown(),
+        match (self.ways[route.index()], &self.kafka, &self.webhook) {
+            (Way::Kafka, Some(kafka), _) => kafka.topic(route),
+            (Way::Webhook, _, Some(webhook)) => webhook.endpoint(),
+            (Way::File(file), ..) => self.files[file].shown(),
             _ => "lines",
         }
     }
