@@ -18,6 +18,7 @@ mod counters;
 mod delivery;
 mod drive;
 mod feed;
+mod flow;
 mod isolation;
 mod key_gate;
 mod plugin_feed;

@@ -85,12 +85,12 @@ fn pause_us(number: u64, attempts: u32) -> i64 {
 }
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
-    /// Puts up for sending what waited for its time.
+    /// Puts up for sending what waited for its time, ahead of what was never sent: the commit waits for the oldest.
     pub(super) fn take_due(&mut self, now_us: i64) {
         while let Some(number) = self.later.pop_due(now_us) {
             if let Some(entry) = self.window.entry_mut(number) {
                 entry.status = Status::Ready;
-                self.ready.push_back(number);
+                self.stalled[entry.leg_route().index()].push_front(number);
             }
         }
     }
@@ -106,7 +106,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             // for no fault of its own: it waits for the breaker alone
             self.breaker.fail(number, Fault::Shut, &failure.reason, now_us);
             entry.status = Status::Ready;
-            self.ready.push_back(number);
+            self.stalled[entry.leg_route().index()].push_front(number);
             return;
         };
         let asked_us = i64::try_from(pause_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
