@@ -4,18 +4,17 @@
 //! requests it held at once. It refuses to judge them. Invariant: a request is kept before it is answered, in the order
 //! in which requests were complete.
 
+mod wire;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-
-/// Largest head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// What a receiver does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +52,12 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Requests that were unanswered when it came, itself included.
-    pub beside: usize,
+    /// When it came.
+    pub at: Instant,
+    /// The requests that were unanswered when it came, by their numbers.
+    pub beside: BTreeSet<usize>,
     /// What the script said.
     pub reply: Reply,
-    /// The requests that had been answered when it came, by their numbers, in that order.
-    pub answered_before: usize,
 }
 
 impl Request {
@@ -99,9 +98,8 @@ struct State {
     script: Script,
     received: Vec<Request>,
     connections: usize,
-    held: usize,
+    held: BTreeSet<usize>,
     most_held: usize,
-    answered: usize,
 }
 
 /// A running receiver; gone when dropped.
@@ -127,16 +125,24 @@ impl Receiver {
     /// If loopback has no free port.
     #[must_use]
     pub fn start(script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    /// Starts a receiver at an address, such as that of one that is gone.
+    ///
+    /// # Panics
+    /// If the address is taken.
+    #[must_use]
+    pub fn start_at(address: SocketAddr, script: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
+        let listener = std::net::TcpListener::bind(address).expect("a free port");
         listener.set_nonblocking(true).expect("a socket of ours");
         let address = listener.local_addr().expect("a bound socket");
         let state = Arc::new(Mutex::new(State {
             script: Box::new(script),
             received: Vec::new(),
             connections: 0,
-            held: 0,
+            held: BTreeSet::new(),
             most_held: 0,
-            answered: 0,
         }));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn({
@@ -239,31 +245,32 @@ async fn connection(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         state.connections - 1
     };
     let mut bytes = Vec::new();
-    while let Some((line, headers, body)) = read(&mut stream, &mut bytes).await {
-        let reply = {
+    while let Some((line, headers, body)) = wire::read(&mut stream, &mut bytes).await {
+        let (number, reply) = {
             let mut state = lock(&state);
-            state.held += 1;
-            state.most_held = state.most_held.max(state.held);
+            let number = state.received.len();
             let mut request = Request {
-                number: state.received.len(),
+                number,
                 connection,
                 line,
                 headers,
                 body,
-                beside: state.held,
+                at: Instant::now(),
+                beside: state.held.clone(),
                 reply: Reply::Silence,
-                answered_before: state.answered,
             };
+            state.held.insert(number);
+            state.most_held = state.most_held.max(state.held.len());
             request.reply = (state.script)(&request);
             state.received.push(request.clone());
-            request.reply
+            (number, request.reply)
         };
-        // a request is held until its client knows the answer, or is gone
-        let held = Held(Arc::clone(&state));
+        // a request is held until its client can know the answer, or is gone
+        let held = Held(Arc::clone(&state), number);
         if let Reply::After(wait, _) = reply {
             tokio::time::sleep(wait).await;
         }
-        answer(held, &reply, &mut stream).await;
+        wire::answer(held, &reply, &mut stream).await;
         if !matches!(
             reply,
             Reply::Status(_) | Reply::WithHeader(..) | Reply::WithBody(..) | Reply::After(..)
@@ -274,97 +281,10 @@ async fn connection(mut stream: TcpStream, state: Arc<Mutex<State>>) {
 }
 
 /// One of the requests that are held.
-struct Held(Arc<Mutex<State>>);
+struct Held(Arc<Mutex<State>>, usize);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
-        state.held -= 1;
-        state.answered += 1;
+        lock(&self.0).held.remove(&self.1);
     }
-}
-
-async fn answer(held: Held, reply: &Reply, stream: &mut TcpStream) {
-    let head = |status: u16, more: &str, length: usize| {
-        format!("HTTP/1.1 {status} Scripted\r\n{more}content-length: {length}\r\n\r\n")
-    };
-    match reply {
-        Reply::Status(status) | Reply::After(_, status) => {
-            drop(held);
-            stream.write_all(head(*status, "", 0).as_bytes()).await.ok();
-        }
-        Reply::WithHeader(status, name, value) => {
-            drop(held);
-            let more = format!("{name}: {value}\r\n");
-            stream.write_all(head(*status, &more, 0).as_bytes()).await.ok();
-        }
-        Reply::WithBody(status, length) => {
-            drop(held);
-            stream.write_all(head(*status, "", *length).as_bytes()).await.ok();
-            stream.write_all(&vec![b'x'; *length]).await.ok();
-        }
-        Reply::Silence => {
-            // until the client gives up
-            let mut nothing = [0; 1];
-            while matches!(stream.read(&mut nothing).await, Ok(1..)) {}
-            drop(held);
-        }
-        Reply::SlowBody(status) => {
-            let head = head(*status, "", 1_000_000);
-            let mut sent = stream.write_all(head.as_bytes()).await;
-            while sent.is_ok() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                sent = stream.write_all(b"x").await;
-            }
-            drop(held);
-        }
-        Reply::Reset => {
-            drop(held);
-            stream.set_zero_linger().ok();
-        }
-        Reply::ResetInHead => {
-            drop(held);
-            stream.write_all(b"HTTP/1.1 200 Scr").await.ok();
-            stream.set_zero_linger().ok();
-        }
-        Reply::ResetInBody(status) => {
-            drop(held);
-            stream.write_all(head(*status, "", 100).as_bytes()).await.ok();
-            stream.write_all(b"half").await.ok();
-            stream.set_zero_linger().ok();
-        }
-    }
-}
-
-type Parts = (String, Vec<(String, String)>, Vec<u8>);
-
-/// Reads one request; nothing when the client is gone or sends no HTTP.
-async fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Parts> {
-    let head_bytes = loop {
-        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if bytes.len() > MAX_HEAD_BYTES || stream.read_buf(bytes).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8_lossy(&bytes[..head_bytes]).into_owned();
-    let mut lines = head.lines();
-    let line = lines.next()?.to_owned();
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length: usize = headers
-        .iter()
-        .find(|(name, _)| name == "content-length")
-        .map_or(Some(0), |(_, value)| value.parse().ok())?;
-    while bytes.len() < head_bytes + length {
-        if stream.read_buf(bytes).await.ok()? == 0 {
-            return None;
-        }
-    }
-    let body = bytes[head_bytes..head_bytes + length].to_vec();
-    bytes.drain(..head_bytes + length);
-    Some((line, headers, body))
 }

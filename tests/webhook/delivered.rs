@@ -62,7 +62,7 @@ fn each_event_is_one_request_and_its_audit_says_which_answer_it_had() {
         .filter(|audit| audit["status"] == "processed")
         .cloned()
         .collect();
-    seen::assert_audited(&of_events, &requests, &sent);
+    seen::assert_audited(&of_events, &requests, &ended);
     assert!(
         of_events
             .iter()

@@ -5,8 +5,17 @@
 //! wrote to its audit and to its files.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
+mod beside_kafka;
+mod breaker;
+mod chance;
 mod delivered;
+mod failures;
+mod refused;
+mod retry_after;
 mod seen;
+mod signed;
+mod start;
+mod stop;
 
 use std::time::Duration;
 
