@@ -10,6 +10,7 @@ mod breaker;
 mod chance;
 mod delivered;
 mod failures;
+mod http2;
 mod refused;
 mod retry_after;
 mod seen;

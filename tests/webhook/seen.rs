@@ -21,9 +21,14 @@ pub(crate) fn burst(events: u64, conversations: u32) -> Options {
 
 /// A rig that delivers to a receiver.
 pub(crate) fn rig(options: Options, receiver: &Receiver) -> Rig {
+    rig_to(options, &receiver.url("/hook/path-secret?key=query-secret"))
+}
+
+/// A rig that delivers to an address.
+pub(crate) fn rig_to(options: Options, url: &str) -> Rig {
     Rig::new(options)
         .set("delivery.to", "webhook")
-        .set("webhook.url", receiver.url("/hook/path-secret?key=query-secret"))
+        .set("webhook.url", url)
         .set("webhook.allow_private", true)
         .set("control.path", "control.jsonl")
 }
