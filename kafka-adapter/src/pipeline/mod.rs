@@ -379,14 +379,18 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// When something is due that no outcome will announce, in microseconds of the monotonic clock.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
-        let resume =
-            (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
+        let flows = matches!(self.mode, Mode::Flow) && self.dead_producer.is_none();
+        let resume = (!flows).then_some(self.resume_at_us);
+        let later = flows.then(|| self.later.due_us()).flatten();
+        // nothing is due at a breaker while no event waits behind it
+        let waits = flows && !self.stalled[Route::Event.index()].is_empty();
+        let probe = waits.then(|| self.breaker.due_us()).flatten();
         self.parked
             .iter()
             .map(|(_, due)| *due)
             .chain(resume)
-            .chain(self.later.due_us())
-            .chain(self.breaker.due_us())
+            .chain(later)
+            .chain(probe)
             .min()
     }
 }

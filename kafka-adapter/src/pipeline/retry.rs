@@ -87,7 +87,9 @@ fn pause_us(number: u64, attempts: u32) -> i64 {
 impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Puts up for sending what waited for its time, ahead of what was never sent: the commit waits for the oldest.
     pub(super) fn take_due(&mut self, now_us: i64) {
-        while let Some(number) = self.later.pop_due(now_us) {
+        let mut due: Vec<u64> = std::iter::from_fn(|| self.later.pop_due(now_us)).collect();
+        due.sort_unstable();
+        for number in due.into_iter().rev() {
             if let Some(entry) = self.window.entry_mut(number) {
                 entry.status = Status::Ready;
                 self.stalled[entry.leg_route().index()].push_front(number);

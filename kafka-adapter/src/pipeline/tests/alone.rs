@@ -243,6 +243,52 @@ fn a_destination_that_takes_nothing_is_tried_with_one_event_at_a_time() {
 }
 
 #[test]
+fn nothing_is_due_before_its_time_however_long_a_destination_is_down() {
+    let mut pipeline = webhook(100, 10);
+    pipeline.take(events(&["a"]));
+    let mut now_us = 0;
+    for _ in 0..60 {
+        settle_all(&mut pipeline, now_us, |sent| {
+            (sent.route == Route::Event).then_some(LATER)
+        });
+        let due_us = pipeline.due_us().unwrap();
+        assert!(due_us > now_us, "a turn at {now_us} for what was due at {due_us}");
+        now_us = due_us;
+    }
+    assert!(pipeline.is_unreachable());
+    settle_all(&mut pipeline, now_us, |_| None);
+    assert!(pipeline.is_idle() && pipeline.due_us().is_none());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_holds_the_events_and_makes_no_turns() {
+    let mut pipeline = webhook(100, 10);
+    pipeline.take(events(&["a", "b"]));
+    let blocked = |sent: &Sent| match (sent.route, sent.sequence) {
+        (Route::Event, Some(10)) => Some(LATER),
+        (Route::Audit, _) => Some(Meaning::Blocked),
+        _ => None,
+    };
+    let mut now_us = 0;
+    for _ in 0..20 {
+        settle_all(&mut pipeline, now_us, blocked);
+        let due_us = pipeline.due_us().unwrap();
+        assert!(due_us > now_us);
+        now_us = due_us;
+    }
+    assert_eq!(pipeline.counters.events, 1, "the other waits");
+    for _ in 0..10 {
+        settle_all(&mut pipeline, now_us, |_| None);
+        now_us = pipeline.due_us().unwrap_or(now_us);
+    }
+    assert!(pipeline.is_idle());
+    assert_eq!(
+        (pipeline.counters.events, pipeline.counters.order_exceptions),
+        (2, 0)
+    );
+}
+
+#[test]
 fn a_full_destination_holds_up_no_audit_record() {
     let mut pipeline = webhook(2, 10);
     pipeline.sink.full = Some(Route::Event);

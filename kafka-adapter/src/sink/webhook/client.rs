@@ -22,6 +22,10 @@ use super::settings::SettingsError;
 /// How long a connection without a request is kept, in milliseconds; below the minute at which load balancers close.
 const IDLE_MS: u64 = 50_000;
 
+/// How often an HTTP/2 connection is asked whether it lives, in milliseconds. A request that times out leaves such a
+/// connection in use, so that a dead one would fail every event until the kernel gives it up.
+const PING_MS: u64 = 5_000;
+
 /// Makes the client.
 pub(super) fn client(webhook: &Webhook) -> Result<Client, SettingsError> {
     let reach = match (webhook.target.is_plain(), webhook.allow_private) {
@@ -46,6 +50,9 @@ pub(super) fn client(webhook: &Webhook) -> Result<Client, SettingsError> {
         .default_headers(headers)
         .connect_timeout(timeout)
         .timeout(timeout)
+        .http2_keep_alive_interval(Duration::from_millis(PING_MS))
+        .http2_keep_alive_timeout(timeout)
+        .http2_keep_alive_while_idle(true)
         .pool_idle_timeout(Duration::from_millis(IDLE_MS))
         .pool_max_idle_per_host(webhook.max_in_flight)
         .build()

@@ -78,6 +78,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_this_machine_is_looked_up_and_refused() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let resolve = |reach| {
+            let name: Name = "localhost".parse().unwrap();
+            runtime.block_on(FilteringResolver(reach).resolve(name))
+        };
+        let error = resolve(Reach::Public).err().unwrap();
+        assert_eq!(error.downcast_ref(), Some(&OutOfReach::Private));
+        for reach in [Reach::Loopback, Reach::Any] {
+            assert!(resolve(reach).unwrap().all(|address| is_loopback(address.ip())));
+        }
+    }
+
+    #[test]
     fn only_addresses_within_reach_are_handed_out() {
         let mixed = addresses(&[
             "10.0.0.1:0",
