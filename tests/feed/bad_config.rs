@@ -115,7 +115,7 @@ fn unknown_keys_wrong_types_and_ranges_are_reported_in_one_pass() {
         &[
             "c.toml:11: delivery.drain_ms: expected integer, found boolean",
             "c.toml:10: delivery.max_in_flight_records: must be at least 1, found 0",
-            "c.toml:9: delivery.to: expected one of `kafka`, `lines`, found `kafak`; did you mean `kafka`?",
+            "c.toml:9: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `kafak`; did you mean `kafka`?",
             "c.toml:7: source.config.dedup.window_mss: unknown key; did you mean `window_ms`? known keys here: `max_ids`, `window_ms`",
             "c.toml:5: source.config.max_frame_bytes: expected integer, found string",
             "c.toml:6: source.config.reconnect.min_ms: must be at least 1, found 0",

@@ -29,23 +29,32 @@ fn requests_in_flight_are_waited_for_and_the_rest_is_delivered() {
 }
 
 #[test]
-fn a_receiver_that_never_answers_does_not_hold_up_the_end() {
-    let receiver = Receiver::start(|_| Reply::Silence);
-    let drain_ms = 1_000;
-    let rig = seen::rig(seen::burst(50, 20), &receiver)
-        .set("webhook.timeout_ms", 60_000)
-        .set("delivery.drain_ms", drain_ms);
-    let mut adapter = rig.start();
-    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
-    wait_until(DEADLINE, "requests are in flight", || receiver.most_held() == 5);
-    adapter.signal(Signal::SIGTERM);
-    adapter.wait_for_line(Stream::Stderr, words::DRAINING, DEADLINE);
-    let ended = rig::wait_for_end(&mut adapter, Duration::from_millis(drain_ms) + MARGIN);
-    assert_eq!(ended.code, Some(EXIT_UNAVAILABLE), "{}", ended.stderr.join("\n"));
-    let complaint = "records were not delivered within delivery.drain_ms = 1000";
-    assert_eq!(ended.lines_with(complaint), 1, "{}", ended.stderr.join("\n"));
-    assert_eq!((ended.count("/inFlight"), ended.count("/events")), (50, 0));
-    assert_eq!(ended.count("/laws/adapter"), 0, "{}", ended.summary);
-    let audits = seen::printed(&adapter, "audit");
-    assert!(audits.iter().all(|audit| audit["status"] != "processed"));
+fn a_receiver_that_takes_nothing_does_not_hold_up_the_end() {
+    for reply in [Reply::Silence, Reply::Status(401), Reply::Status(503)] {
+        let scripted = reply.clone();
+        let receiver = Receiver::start(move |_| scripted.clone());
+        let drain_ms = 1_000;
+        let rig = seen::rig(seen::burst(50, 20), &receiver)
+            .set("webhook.timeout_ms", 60_000)
+            .set("delivery.drain_ms", drain_ms);
+        let mut adapter = rig.start();
+        rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
+        wait_until(DEADLINE, "requests were made", || receiver.count() >= 5);
+        adapter.signal(Signal::SIGTERM);
+        adapter.wait_for_line(Stream::Stderr, words::DRAINING, DEADLINE);
+        let ended = rig::wait_for_end(&mut adapter, Duration::from_millis(drain_ms) + MARGIN);
+        let log = ended.stderr.join("\n");
+        assert_eq!(ended.code, Some(EXIT_UNAVAILABLE), "{reply:?}: {log}");
+        let complaint = "records were not delivered within delivery.drain_ms = 1000";
+        assert_eq!(ended.lines_with(complaint), 1, "{reply:?}: {log}");
+        assert_eq!(
+            (ended.count("/inFlight"), ended.count("/events")),
+            (50, 0),
+            "{reply:?}"
+        );
+        assert_eq!(ended.count("/laws/adapter"), 0, "{}", ended.summary);
+        let audits = seen::printed(&adapter, "audit");
+        assert!(audits.iter().all(|audit| audit["status"] != "processed"));
+        assert_eq!(audits.last().unwrap()["status"], "run_closed");
+    }
 }
