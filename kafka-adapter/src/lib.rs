@@ -4,6 +4,7 @@
 //! sinks, audit. Refuses any knowledge of a particular feed: it meets the plugin at run time, through the C contract
 //! of `plugin_abi`, only. Invariant: a record is committed to its source only once it is resolved downstream.
 
+pub mod address;
 pub mod audit;
 pub mod commands;
 pub mod config;

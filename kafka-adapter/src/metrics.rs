@@ -146,6 +146,7 @@ mod tests {
         };
         let measure = Measure {
             in_flight: 3,
+            resolved_behind: 0,
             oldest_received_us: Some(1_000_000),
         };
         let figures = Figures::read(&stats, &counters, &measure, 1_250_000);

@@ -16,7 +16,9 @@ use crate::config::{AuditTo, Config, Destination};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{KafkaSettings, Outlet, Outlets, Routing, Sink, StartError};
+use crate::sink::{
+    KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, WebhookError, WebhookSettings, WebhookSink,
+};
 use crate::summary::Summary;
 
 /// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
@@ -51,6 +53,9 @@ pub enum Error {
     /// The destination could not be used.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// The webhook could not be used.
+    #[error("[webhook] cannot be used: {0}")]
+    Webhook(#[from] WebhookError),
     /// The source failed while it ran.
     #[error("source failed: {0}")]
     Source(FeedError),
@@ -93,7 +98,7 @@ impl Error {
                 FeedFault::Broken => ErrorKind::Config,
             },
             Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
-            Self::Start(_) => ErrorKind::Config,
+            Self::Start(_) | Self::Webhook(_) => ErrorKind::Config,
             Self::Source(error) => match error.fault {
                 FeedFault::Credentials => ErrorKind::Credentials,
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
@@ -110,6 +115,7 @@ impl Error {
         match self {
             Self::Open(error) => error.is_retryable(),
             Self::Start(error) => error.is_retryable(),
+            Self::Webhook(error) => error.is_retryable(),
             Self::Source(error) => error.is_retryable() || error.fault == FeedFault::GaveUp,
             Self::Undelivered { .. } => true,
             Self::Output(_) | Self::Law { .. } => false,
@@ -143,7 +149,8 @@ pub fn wall_clock_us() -> i64 {
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
     let kafka = uses_kafka(config).then(|| kafka_settings(config));
-    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?;
+    let webhook = webhook_settings(config).map(WebhookSink::start).transpose()?;
+    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?.with_webhook(webhook);
     let source = plugin
         .open(&config.source.config.to_string(), LogLevel::current())
         .map_err(Error::Open)?;
@@ -289,7 +296,8 @@ fn judge(
 }
 
 /// Records that were not delivered: those in flight, and those that the source still has or gave up at its deadline,
-/// which the pipeline never saw. The source counts what is in flight as uncommitted too.
+/// which the pipeline never saw. The source counts what is in flight as uncommitted too, and with it what is resolved
+/// behind it.
 fn left_behind(summary: &Summary) -> u64 {
     let of_source = |pointer| {
         summary
@@ -298,10 +306,11 @@ fn left_behind(summary: &Summary) -> u64 {
             .and_then(Value::as_u64)
             .unwrap_or(0)
     };
-    summary
-        .measure
+    let of_pipeline = summary.measure;
+    let without_commit = of_source("/records/uncommitted") + of_source("/records/evicted");
+    of_pipeline
         .in_flight
-        .max(of_source("/records/uncommitted") + of_source("/records/evicted"))
+        .max(without_commit.saturating_sub(of_pipeline.resolved_behind))
 }
 
 fn describe(ending: &Ending) -> String {
@@ -373,6 +382,13 @@ fn routing(config: &Config) -> Routing {
             audit,
             last_resort: Outlet::File(config.dead_letter.path.clone()),
         },
+        Destination::Webhook => Routing {
+            events: Outlet::Webhook,
+            dead_letters: Outlet::File(config.dead_letter.path.clone()),
+            control: config.control.path.clone().map_or(Outlet::Lines, Outlet::File),
+            audit,
+            last_resort: Outlet::File(config.dead_letter.path.clone()),
+        },
         Destination::Lines => Routing {
             events: Outlet::Lines,
             dead_letters: Outlet::Lines,
@@ -381,6 +397,14 @@ fn routing(config: &Config) -> Routing {
             last_resort: Outlet::File(config.dead_letter.path.clone()),
         },
     }
+}
+
+fn webhook_settings(config: &Config) -> Option<WebhookSettings> {
+    Some(WebhookSettings {
+        webhook: config.webhook.clone()?,
+        default_source: config.source.name.clone(),
+        max_in_flight_records: config.delivery.max_in_flight_records,
+    })
 }
 
 fn kafka_settings(config: &Config) -> KafkaSettings {

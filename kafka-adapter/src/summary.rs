@@ -133,6 +133,7 @@ mod tests {
         };
         let measure = Measure {
             in_flight: 1,
+            resolved_behind: 0,
             oldest_received_us: Some(0),
         };
         let figures = Figures::read(

@@ -109,19 +109,19 @@ fn a_secret_file_that_cannot_be_read_is_named() {
 fn unknown_keys_wrong_types_and_ranges_are_reported_in_one_pass() {
     let config = "[source]\nlibary = \"x\"\n[source.config]\nregion = \"us-east-1\"\nmax_frame_bytes = \"large\"\n\
                   reconnect = { min_ms = 0 }\ndedup = { window_mss = 1 }\n[delivery]\nto = \"kafak\"\n\
-                  max_in_flight_records = 0\ndrain_ms = true\n[webhook]\n";
+                  max_in_flight_records = 0\ndrain_ms = true\n[websocket]\n";
     refused(
         config,
         CREDENTIALS,
         &[
             "c.toml:11: delivery.drain_ms: expected integer, found boolean",
             "c.toml:10: delivery.max_in_flight_records: must be at least 1, found 0",
-            "c.toml:9: delivery.to: expected one of `kafka`, `lines`, found `kafak`; did you mean `kafka`?",
+            "c.toml:9: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `kafak`; did you mean `kafka`?",
             "c.toml:7: source.config.dedup.window_mss: unknown key; did you mean `window_ms`? known keys here: `max_ids`, `window_ms`",
             "c.toml:5: source.config.max_frame_bytes: expected integer, found string",
             "c.toml:6: source.config.reconnect.min_ms: must be at least 1, found 0",
             "c.toml:2: source.libary: unknown key; did you mean `library`? known keys here: `config`, `library`, `name`",
-            "c.toml:12: webhook: unknown key; known keys here: `audit`, `control`, `dead_letter`, `delivery`, `kafka`, `operations`, `source`",
+            "c.toml:12: websocket: unknown key; known keys here: `audit`, `control`, `dead_letter`, `delivery`, `kafka`, `operations`, `source`, `webhook`",
         ],
     );
 }

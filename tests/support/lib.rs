@@ -2,7 +2,7 @@
 //!
 //! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
-//! binaries ([`process`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no assertion about the product lives here.
+//! binaries ([`process`]), a webhook's receiver ([`receiver`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no assertion about the product lives here.
 //!
 //! Invariant: whatever a test binary starts ends with it, also when the test binary is killed.
 #![allow(
@@ -17,6 +17,7 @@ pub mod mock;
 pub mod plugin;
 pub mod process;
 pub mod read_back;
+pub mod receiver;
 pub mod rig;
 pub mod tls;
 pub mod topics;
@@ -32,6 +33,7 @@ pub use mock::Mock;
 pub use port::free_port;
 pub use process::{Finished, Launch, Process, Stream, binary};
 pub use read_back::{Isolation, ReadRecord, end_offsets, read_back, read_back_as};
+pub use receiver::{Receiver, Reply};
 pub use rig::Rig;
 pub use topics::Topics;
 pub use wait::wait_until;

@@ -110,14 +110,23 @@ impl Rig {
 
     /// `genesys-kafka run` with this configuration, further flags and the simulator's credentials, not yet started.
     pub fn launch(&self, flags: &[&str]) -> Launch {
+        self.launch_with("run", flags)
+    }
+
+    fn launch_with(&self, command: &str, flags: &[&str]) -> Launch {
         let config = self.write_config();
         let launch = Launch::binary("genesys-kafka")
-            .args(["run", "--config", &config.display().to_string()])
+            .args([command, "--config", &config.display().to_string()])
             .args(flags)
             .current_dir(self.folder.path());
         CREDENTIALS
             .iter()
             .fold(launch, |launch, (name, value)| launch.env(name, value))
+    }
+
+    /// Another command of `genesys-kafka` with this configuration and the simulator's credentials, not yet started.
+    pub fn launch_command(&self, command: &str) -> Launch {
+        self.launch_with(command, &[])
     }
 
     /// Starts `genesys-kafka run`.

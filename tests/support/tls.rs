@@ -31,7 +31,17 @@ impl Terminator {
     /// If certificates cannot be made or loopback has no free port.
     #[must_use]
     pub fn start(plain: SocketAddr, folder: &Path) -> Self {
-        let (config, authority_pem) = certificates();
+        Self::start_with(plain, folder, &[])
+    }
+
+    /// The same, offering protocols by ALPN, such as `h2`.
+    ///
+    /// # Panics
+    /// As [`Terminator::start`].
+    #[must_use]
+    pub fn start_with(plain: SocketAddr, folder: &Path, protocols: &[&str]) -> Self {
+        let (mut config, authority_pem) = certificates();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let authority = folder.join("authority.pem");
         std::fs::write(&authority, authority_pem).expect("a writable folder");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -53,6 +53,13 @@ pub enum Destination<'a> {
         /// Its path, as configured.
         path: &'a str,
     },
+    /// A webhook, which answered with success.
+    Webhook {
+        /// The HTTP status.
+        status: u16,
+        /// Number of the attempt that was answered, from 1.
+        attempt: u32,
+    },
 }
 
 impl Destination<'_> {
@@ -81,6 +88,13 @@ impl Destination<'_> {
             Self::File { path } => {
                 into.extend_from_slice(b"{\"to\":\"file\",\"path\":");
                 push_json_string(into, path);
+                into.push(b'}');
+            }
+            Self::Webhook { status, attempt } => {
+                into.extend_from_slice(b"{\"to\":\"webhook\",\"status\":");
+                push_number(into, status);
+                into.extend_from_slice(b",\"attempt\":");
+                push_number(into, attempt);
                 into.push(b'}');
             }
         }

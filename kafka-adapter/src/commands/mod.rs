@@ -24,7 +24,7 @@ use crate::config::{Faults, Inputs, Setting};
 use crate::exit::Exit;
 use crate::{host, logging};
 
-/// Publishes the events of a source plugin to Kafka, with an audit record for each.
+/// Publishes the events of a source plugin to Kafka or to a webhook, with an audit record for each.
 #[derive(Debug, Parser)]
 #[command(
     name = "genesys-kafka",
@@ -63,7 +63,7 @@ pub struct Flags {
     /// Configuration file [default: genesys-kafka.toml here, then in /etc/genesys-kafka]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where events go: kafka or lines [delivery.to]
+    /// Where events go: kafka, webhook or lines [delivery.to]
     #[arg(long, value_name = "SINK")]
     to: Option<String>,
     /// The plugin: a path, or a bare name that is looked for beside this program [source.library]
@@ -266,7 +266,7 @@ mod tests {
             error.to_string().lines().collect::<Vec<_>>(),
             [
                 "environment variable GENESYS_KAFKA__DELIVERY__DRAIN_MS: delivery.drain_ms: expected integer, found string",
-                "--to: delivery.to: expected one of `kafka`, `lines`, found `kafak`; did you mean `kafka`?",
+                "--to: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `kafak`; did you mean `kafka`?",
                 "--library: source.library: plugin `/nonexistent/lib.so` not found; looked for /nonexistent/lib.so; \
                  set source.library to its path",
                 "--name: source.name: must match the pattern `^[A-Za-z0-9._-]{1,64}$`",

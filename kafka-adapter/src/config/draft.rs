@@ -11,10 +11,13 @@ use serde_json::{Map, Value};
 
 use super::origin::{Located, Merged, Origin};
 use super::raw::{self, Raw};
+use super::secret::SecretPlace;
+use super::target::Target;
 use super::types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Kafka, Operations, Source, Topics,
+    Webhook,
 };
-use super::{Effective, environment, file, rules};
+use super::{Effective, environment, file, rules, webhook_rules};
 
 /// A value that a command-line flag sets.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +116,8 @@ impl Draft {
             let of_schema = config_faults::check(&schema, &set)
                 .into_iter()
                 .map(|fault| rules::not_built(fault, &set));
-            draft.add(of_schema.chain(rules::check(&set)).collect());
+            let of_webhook = webhook_rules::check(&set, &inputs.environment);
+            draft.add(of_schema.chain(rules::check(&set)).chain(of_webhook).collect());
         }
         draft
     }
@@ -237,7 +241,7 @@ impl Draft {
 fn checked(raw: &Raw) -> Config {
     let audit_to = raw.audit.to.unwrap_or(match raw.delivery.to {
         Destination::Kafka => AuditTo::Kafka,
-        Destination::Lines => AuditTo::Lines,
+        Destination::Webhook | Destination::Lines => AuditTo::Lines,
     });
     Config {
         source: Source {
@@ -273,6 +277,9 @@ fn checked(raw: &Raw) -> Config {
                 .map(|(name, value)| (name.clone(), value.text()))
                 .collect(),
         },
+        webhook: (raw.delivery.to == Destination::Webhook)
+            .then(|| webhook(&raw.webhook))
+            .flatten(),
         audit: Audit {
             to: audit_to,
             path: raw.audit.path.as_ref().map(PathBuf::from),
@@ -288,6 +295,27 @@ fn checked(raw: &Raw) -> Config {
             metrics_ms: raw.operations.metrics_ms,
         },
     }
+}
+
+/// The webhook; none if its address is wrong, which `webhook_rules` has said.
+fn webhook(raw: &raw::Webhook) -> Option<Webhook> {
+    let place = |secret: &raw::Secret| {
+        let file = secret.file.as_ref().map(|path| SecretPlace::File(path.into()));
+        secret.env.clone().map(SecretPlace::Variable).or(file)
+    };
+    Some(Webhook {
+        target: Target::parse(raw.url.as_deref()?, raw.allow_private).ok()?,
+        envelope: raw.envelope,
+        secrets: [&raw.secret, &raw.previous_secret]
+            .into_iter()
+            .filter_map(place)
+            .collect(),
+        timeout_ms: raw.timeout_ms,
+        max_in_flight: usize::try_from(raw.max_in_flight).unwrap_or(usize::MAX),
+        max_attempts: raw.max_attempts,
+        ca_file: raw.ca_file.as_ref().map(PathBuf::from),
+        allow_private: raw.allow_private,
+    })
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use super::mask;
 use super::origin::{Merged, Origin};
 
 /// The sections in the order of the documentation; another one comes after them.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
     "source",
     "delivery",
     "kafka",
+    "webhook",
     "audit",
     "dead_letter",
     "control",

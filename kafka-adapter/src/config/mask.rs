@@ -13,6 +13,9 @@ pub const MASK: &str = "********";
 /// librdkafka properties that hold a secret although their name has none of the tell-tale words.
 const SECRET_PROPERTIES: [&str; 2] = ["sasl.oauthbearer.config", "ssl.crl.pem"];
 
+/// The webhook's address, whose path may be all that keeps strangers out.
+const WEBHOOK_URL: &str = "webhook.url";
+
 /// Says whether the value at `path` must not be shown.
 #[must_use]
 pub fn hides(path: &str) -> bool {
@@ -33,8 +36,23 @@ pub fn tree(path: &str, value: &Value) -> Value {
         Value::Array(entries) => Value::Array(entries.iter().map(|inner| tree(path, inner)).collect()),
         Value::Null => Value::Null,
         _ if hides(path) => Value::from(MASK),
+        Value::String(text) if path == WEBHOOK_URL => Value::from(origin(text)),
         Value::String(text) => Value::from(uri(text)),
         other => other.clone(),
+    }
+}
+
+/// A URI with its scheme, host and port alone; of any other text, nothing.
+fn origin(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return MASK.to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.len() == rest.len() {
+        text.to_owned()
+    } else {
+        format!("{scheme}://{host}/{MASK}")
     }
 }
 
@@ -82,6 +100,22 @@ mod tests {
                 "region": "us-east-1"
             })
         );
+    }
+
+    #[test]
+    fn of_the_webhook_only_scheme_host_and_port_are_shown() {
+        for (url, shown) in [
+            (
+                "https://hooks.example:8443/T0/secret?key=pw",
+                "https://hooks.example:8443/********",
+            ),
+            ("https://me:pw@hooks.example", "https://hooks.example/********"),
+            ("https://hooks.example?key=pw", "https://hooks.example/********"),
+            ("https://hooks.example", "https://hooks.example"),
+            ("hooks.example/secret", MASK),
+        ] {
+            assert_eq!(tree("webhook.url", &json!(url)), json!(shown));
+        }
     }
 
     #[test]

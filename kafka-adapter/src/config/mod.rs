@@ -12,7 +12,10 @@ mod origin;
 mod owned;
 mod raw;
 mod rules;
+mod secret;
+mod target;
 mod types;
+mod webhook_rules;
 
 #[cfg(test)]
 mod example;
@@ -24,7 +27,9 @@ pub use file::FILE_NAME;
 pub use origin::{Located, Origin};
 pub use owned::{OWNED, Owned};
 pub use raw::schema;
+pub use secret::{SecretError, SecretPlace};
+pub use target::{Target, TargetError};
 pub use types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Envelope, Guarantee, Kafka,
-    Operations, Source, Topics,
+    Operations, Source, Topics, Webhook, WebhookEnvelope,
 };

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::types::{AuditTo, Destination, Envelope, Guarantee};
+use super::types::{AuditTo, Destination, Envelope, Guarantee, WebhookEnvelope};
 
 /// Configuration of genesys-kafka.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,7 @@ pub(crate) struct Raw {
     pub(crate) source: Source,
     pub(crate) delivery: Delivery,
     pub(crate) kafka: Kafka,
+    pub(crate) webhook: Webhook,
     pub(crate) audit: Audit,
     pub(crate) dead_letter: DeadLetter,
     pub(crate) control: Control,
@@ -52,7 +53,7 @@ impl Default for Source {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Delivery {
-    /// The sink: Kafka topics, or lines on stdout.
+    /// The sink: Kafka topics, requests to a webhook, or lines on stdout.
     pub(crate) to: Destination,
     /// What is promised about each record.
     pub(crate) guarantee: Guarantee,
@@ -175,11 +176,68 @@ impl Property {
     }
 }
 
+/// The webhook that events are sent to, one HTTP request each.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Webhook {
+    /// Where requests go, https://host/path; required where delivery.to is "webhook". Shown without path and query.
+    #[schemars(length(min = 1))]
+    pub(crate) url: Option<String>,
+    /// What a body is: the event as CloudEvents JSON, or the event alone; signed bodies are CloudEvents.
+    pub(crate) envelope: WebhookEnvelope,
+    /// How long a request may take, its answer included, in milliseconds.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub(crate) timeout_ms: u64,
+    /// Most requests that are unanswered at once; those of one conversation follow each other in any case.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(crate) max_in_flight: u64,
+    /// Failed attempts after which an event is a dead letter, counted while other events are accepted.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(crate) max_attempts: u32,
+    /// Authorities that are trusted beside those of the system, PEM.
+    #[schemars(length(min = 1))]
+    pub(crate) ca_file: Option<String>,
+    /// Let private, loopback and link-local addresses be dialled.
+    pub(crate) allow_private: bool,
+    /// Signs each request after Standard Webhooks: where the secret is, whsec_ and base64.
+    pub(crate) secret: Secret,
+    /// A second secret that signs as well, while receivers change from one to the other.
+    pub(crate) previous_secret: Secret,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            url: None,
+            envelope: WebhookEnvelope::Structured,
+            timeout_ms: 3_000,
+            max_in_flight: 5,
+            max_attempts: 10,
+            ca_file: None,
+            allow_private: false,
+            secret: Secret::default(),
+            previous_secret: Secret::default(),
+        }
+    }
+}
+
+/// Where a secret is: one of the two, or neither where there is no secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secret {
+    /// Name of an environment variable.
+    #[schemars(length(min = 1))]
+    pub(crate) env: Option<String>,
+    /// Path of a file, which is read again while the program runs.
+    #[schemars(length(min = 1))]
+    pub(crate) file: Option<String>,
+}
+
 /// Where audit records go.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Audit {
-    /// The sink of audit records; by default that of the events.
+    /// The sink of audit records; by default that of the events, and lines beside a webhook.
     pub(crate) to: Option<AuditTo>,
     /// The file, where `to` is "file".
     #[schemars(length(min = 1))]
@@ -220,7 +278,7 @@ impl Default for DeadLetter {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Control {
-    /// The file; without one, control records go where the events go.
+    /// The file; without one, control records are lines on stdout.
     #[schemars(length(min = 1))]
     pub(crate) path: Option<String>,
 }

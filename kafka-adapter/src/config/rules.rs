@@ -11,18 +11,11 @@ use serde_json::{Map, Value};
 use super::owned;
 
 /// Words of the design that this version does not know, by path: what they are for.
-const NOT_BUILT: [(&str, &str, &str); 2] = [
-    (
-        "delivery.to",
-        "webhook",
-        "delivery to a webhook is not built yet; use `kafka` or `lines`",
-    ),
-    (
-        "delivery.guarantee",
-        "exactly_once",
-        "exactly once needs a spool, which is not built yet; use `at_least_once`",
-    ),
-];
+const NOT_BUILT: [(&str, &str, &str); 1] = [(
+    "delivery.guarantee",
+    "exactly_once",
+    "exactly once needs a spool, which is not built yet; use `at_least_once`",
+)];
 
 /// Replaces the schema's fault on a word that is planned but not built.
 pub(super) fn not_built(fault: Fault, set: &Value) -> Fault {
@@ -123,7 +116,7 @@ fn topics(set: &Value) -> Vec<Fault> {
 }
 
 /// The value at a path of plain keys.
-fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |here, key| {
         here.as_object().and_then(|map: &Map<String, Value>| map.get(key))
     })

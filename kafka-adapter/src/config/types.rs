@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mask;
+use super::secret::SecretPlace;
+use super::target::Target;
 
 /// The whole checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// The Kafka cluster, its topics and the producer.
     pub kafka: Kafka,
+    /// The webhook; present where events go there.
+    pub webhook: Option<Webhook>,
     /// Where audit records go.
     pub audit: Audit,
     /// The file of the records that no topic took.
@@ -74,6 +78,8 @@ pub struct Delivery {
 pub enum Destination {
     /// Kafka topics.
     Kafka,
+    /// HTTP requests to a webhook.
+    Webhook,
     /// Lines on stdout.
     Lines,
 }
@@ -164,10 +170,41 @@ pub struct Topics {
     pub control: String,
 }
 
+/// `[webhook]`: the receiver of the events, one HTTP request each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where requests go; its path and query may be secret.
+    pub target: Target,
+    /// What a request's body is.
+    pub envelope: WebhookEnvelope,
+    /// The secrets that sign each request, the present one first; none signs nothing.
+    pub secrets: Vec<SecretPlace>,
+    /// How long a request may take, its answer included, in milliseconds.
+    pub timeout_ms: u64,
+    /// Most requests that are unanswered at once.
+    pub max_in_flight: usize,
+    /// Failed attempts after which an event is a dead letter, counted while other events are accepted.
+    pub max_attempts: u32,
+    /// Authorities that are trusted beside those of the system, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Private, loopback and link-local addresses may be dialled.
+    pub allow_private: bool,
+}
+
+/// What the body of a webhook request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookEnvelope {
+    /// CloudEvents 1.0 as a JSON object around the event.
+    Structured,
+    /// The event alone.
+    Plain,
+}
+
 /// `[audit]`: where audit records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// The sink of audit records; by default that of the events.
+    /// The sink of audit records; by default that of the events, and lines beside a webhook.
     pub to: AuditTo,
     /// The file, present where `to` is [`AuditTo::File`].
     pub path: Option<PathBuf>,
@@ -197,7 +234,7 @@ pub struct DeadLetter {
 /// `[control]`: the file of the control records where there is no Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// The file; without one, control records go where the events go.
+    /// The file; without one, control records are lines on stdout.
     pub path: Option<PathBuf>,
 }
 

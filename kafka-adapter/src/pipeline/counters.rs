@@ -54,6 +54,7 @@ mod tests {
         };
         let measure = Measure {
             in_flight: 4,
+            resolved_behind: 0,
             oldest_received_us: None,
         };
         assert_eq!(counters.law(&measure), 0);

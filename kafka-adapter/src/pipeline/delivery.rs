@@ -9,6 +9,7 @@ use crate::record::{Attributes, Record};
 use crate::sink::{Meaning, Parcel, Refusal, Route, SendError, Sink};
 
 use super::feed::{AttributesOf, Batch};
+use super::retry::Tries;
 use super::window::{Entry, Leg, Origin, Status};
 use super::{Mode, Pipeline, Stage};
 
@@ -47,6 +48,17 @@ impl<B> Entry<B> {
             reason: None,
             audit: Vec::new(),
             audit_time_us: 0,
+            tries: Tries::default(),
+        }
+    }
+
+    /// The route of the present leg.
+    pub(super) fn leg_route(&self) -> Route {
+        match self.leg {
+            Leg::Record => self.route,
+            Leg::DeadLetter => Route::DeadLetter,
+            Leg::LastResort => Route::LastResort,
+            Leg::Audit => Route::Audit,
         }
     }
 
@@ -71,55 +83,6 @@ impl<B> Entry<B> {
 }
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
-    /// Hands entries to the sink until it is full, nothing is left, or something fails.
-    pub(super) fn flow(&mut self, now_us: i64) {
-        self.unpark(now_us);
-        while matches!(self.mode, Mode::Flow) && self.dead_producer.is_none() {
-            let Some(&number) = self.ready.front() else {
-                if !self.move_cursor() {
-                    return;
-                }
-                continue;
-            };
-            match self.deliver(number, now_us) {
-                Step::Again => {}
-                Step::Full | Step::DeadProducer => return,
-                Step::Sent | Step::Held => {
-                    self.ready.pop_front();
-                }
-            }
-        }
-    }
-
-    /// Puts the next untouched entry up for sending, or into the queue behind its key.
-    fn move_cursor(&mut self) -> bool {
-        let Some(entry) = self.window.entry(self.cursor) else {
-            return false;
-        };
-        let passes = match &mut self.gate {
-            Some(gate) => gate.admit(entry.key, self.cursor),
-            None => true,
-        };
-        if passes {
-            self.ready.push_back(self.cursor);
-        }
-        self.cursor += 1;
-        true
-    }
-
-    /// Gives a parked entry another try, alone, once its pause is over.
-    fn unpark(&mut self, now_us: i64) {
-        let Some(place) = self.parked.iter().position(|(_, due)| *due <= now_us) else {
-            return;
-        };
-        let (number, _) = self.parked.swap_remove(place);
-        if let Some(entry) = self.window.entry_mut(number) {
-            entry.status = Status::Held(Meaning::Refused);
-            self.failed.push(number);
-            self.mode = Mode::Drain;
-        }
-    }
-
     /// Hands the present leg of an entry to the sink.
     pub(super) fn deliver(&mut self, number: u64, now_us: i64) -> Step {
         let Some(entry) = self.window.entry_mut(number) else {
@@ -133,7 +96,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         if !may_be_sent {
             return Step::Held;
         }
-        let resent = entry.resent;
+        let route_now = entry.leg_route();
+        if route_now == Route::Event && !self.breaker.admits(now_us) {
+            return Step::Full;
+        }
+        let (resent, tried) = (entry.resent, entry.tries.handed_over());
         let Entry {
             origin,
             route,
@@ -199,8 +166,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                         if audit.is_empty() {
                             *audit = self.spare.pop().unwrap_or_default();
                             *audit_time_us = self.wall_us;
-                            let outcome = landed
-                                .map(|(route, landing)| (route, landing.destination(self.sink.place(route))));
+                            let outcome = landed.map(|(route, landing)| {
+                                (route, landing.destination(self.sink.place(route), tried))
+                            });
                             let facts =
                                 facts_of(&record, &attributes, outcome, reason.as_deref(), &mut self.text);
                             self.chain.append(&facts, self.wall_us, audit);
@@ -237,6 +205,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         match result {
             Ok(()) => {
                 entry.status = Status::Sent;
+                if entry.leg != Leg::Audit {
+                    entry.tries.hand_over(self.counters.events);
+                }
+                if route_now == Route::Event {
+                    self.breaker.hand_over(number);
+                }
                 self.in_sink += 1;
                 self.counters.resent += u64::from(resent);
                 Step::Sent
@@ -247,13 +221,17 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     self.dead_producer = Some(failure.reason);
                     Step::DeadProducer
                 }
-                Meaning::Refused => {
+                Meaning::Refused | Meaning::RefusedAlone => {
                     entry.add_reason(&failure.reason);
                     if self.condemn(number, now_us) {
                         Step::Again
                     } else {
                         Step::Held
                     }
+                }
+                Meaning::Later { .. } | Meaning::Shut => {
+                    self.postpone(number, &failure, now_us);
+                    Step::Held
                 }
                 Meaning::Rewind | Meaning::Blocked => {
                     entry.status = Status::Held(failure.meaning);

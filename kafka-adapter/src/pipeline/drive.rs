@@ -201,6 +201,9 @@ pub fn finish<F: Feed, S: Sink>(
     );
 }
 
+/// Says whether there is nothing left to wait for.
+type IsDone<'a, B, S> = dyn Fn(&Pipeline<B, S>, &Commits) -> bool + 'a;
+
 /// Turns until `is_done` or the deadline.
 fn turn_until<F: Feed, S: Sink>(
     pipeline: &mut Pipeline<F::Batch, S>,
@@ -208,7 +211,7 @@ fn turn_until<F: Feed, S: Sink>(
     deadline_us: i64,
     clocks: Clocks<'_>,
     commits: &mut Commits,
-    is_done: &dyn Fn(&Pipeline<F::Batch, S>, &Commits) -> bool,
+    is_done: &IsDone<'_, F::Batch, S>,
 ) {
     loop {
         let now_us = (clocks.monotonic_us)();

@@ -9,16 +9,22 @@
 //! failed; nothing is sent until nothing is in flight. *Isolate*: the failed entries are sent again, in order, in
 //! groups that are halved until the culprit is alone. A fatal producer error ends any of the three: new producer, and
 //! everything unresolved is sent again in order.
+//!
+//! A destination that takes records one by one (a webhook) stops nothing: a record that failed waits for a time of its
+//! own with its key's later records behind it in the gate, and a breaker holds the events while none is accepted.
 
+mod breaker;
 mod counters;
 mod delivery;
 mod drive;
 mod feed;
+mod flow;
 mod isolation;
 mod key_gate;
 mod landings;
 mod plugin_feed;
 mod replay;
+mod retry;
 mod window;
 
 use std::collections::VecDeque;
@@ -30,8 +36,10 @@ use crate::audit::{Chain, Counts, Facts, Status as AuditStatus};
 use crate::record::Kind;
 use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
 
+use breaker::Breaker;
 use isolation::Isolation;
 use key_gate::KeyGate;
+use retry::Later;
 use window::{Entry, Leg, Origin, Status, Window};
 
 pub use counters::Counters;
@@ -75,6 +83,8 @@ pub struct Pipeline<B, S> {
     source_name: String,
     /// Entries to hand to the sink next, ahead of the cursor.
     ready: VecDeque<u64>,
+    /// Entries whose outlet was full, by the route of their leg; they go before `ready`.
+    stalled: [VecDeque<u64>; Route::ALL.len()],
     /// The next entry that has never been looked at.
     cursor: u64,
     gate: Option<KeyGate>,
@@ -93,6 +103,10 @@ pub struct Pipeline<B, S> {
     pause_us: i64,
     /// Entries refused alone with nowhere to go, and when to try them again.
     parked: Vec<(u64, i64)>,
+    /// Entries that failed alone, and when to try them again.
+    later: Later,
+    /// Holds the events while their destination takes none.
+    breaker: Breaker,
     blocked: bool,
     unreachable: bool,
     counters: Counters,
@@ -113,6 +127,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             chain,
             source_name,
             ready: VecDeque::new(),
+            stalled: Default::default(),
             cursor: 0,
             stage: Stage::Open,
             mode: Mode::Flow,
@@ -124,6 +139,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             resume_at_us: i64::MIN,
             pause_us: FIRST_PAUSE_US,
             parked: Vec::new(),
+            later: Later::default(),
+            breaker: Breaker::default(),
             blocked: false,
             unreachable: false,
             counters: Counters::default(),
@@ -246,7 +263,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Says whether all that may be sent has been handed to the sink.
     #[must_use]
     pub fn has_sent_all(&self) -> bool {
-        self.ready.is_empty() && matches!(self.mode, Mode::Flow)
+        self.ready.is_empty()
+            && self.stalled.iter().all(VecDeque::is_empty)
+            && matches!(self.mode, Mode::Flow)
     }
 
     /// Ends the audit chain with `run_closed`: what lands from now on stays without an audit, and so unresolved.
@@ -278,6 +297,17 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.in_sink -= 1;
         match outcome.result {
             Ok(landing) => self.land(number, landing),
+            Err(failure) if matches!(failure.meaning, Meaning::Later { .. } | Meaning::Shut) => {
+                self.postpone(number, &failure, now_us);
+            }
+            Err(failure) if failure.meaning == Meaning::RefusedAlone => {
+                entry.status = Status::Ready;
+                entry.add_reason(&failure.reason);
+                self.breaker.answered(number);
+                if self.condemn(number, now_us) {
+                    self.ready.push_back(number);
+                }
+            }
             Err(failure) => {
                 entry.status = Status::Held(failure.meaning);
                 entry.resent = true;
@@ -305,12 +335,13 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 self.resolve(number);
                 return;
             }
-            Leg::Record => entry.route,
-            Leg::DeadLetter => Route::DeadLetter,
-            Leg::LastResort => Route::LastResort,
+            Leg::Record | Leg::DeadLetter | Leg::LastResort => entry.leg_route(),
         };
         let (key, is_control) = (entry.key, entry.route == Route::Control);
         self.counters.order_exceptions += self.window.land(number, route, landing);
+        if route == Route::Event {
+            self.breaker.answered(number);
+        }
         self.pause_us = FIRST_PAUSE_US;
         *match route {
             Route::Event => &mut self.counters.events,
@@ -387,18 +418,28 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
     }
 
-    /// Says whether the destination could not be reached at the last look.
+    /// Says whether the destination could not be reached, or took nothing, at the last look.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        self.unreachable
+        self.unreachable || self.breaker.is_open()
     }
 
     /// When something is due that no outcome will announce, in microseconds of the monotonic clock.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
-        let resume =
-            (self.dead_producer.is_some() || !matches!(self.mode, Mode::Flow)).then_some(self.resume_at_us);
-        self.parked.iter().map(|(_, due)| *due).chain(resume).min()
+        let flows = matches!(self.mode, Mode::Flow) && self.dead_producer.is_none();
+        let resume = (!flows).then_some(self.resume_at_us);
+        let later = flows.then(|| self.later.due_us()).flatten();
+        // nothing is due at a breaker while no event waits behind it
+        let waits = flows && !self.stalled[Route::Event.index()].is_empty();
+        let probe = waits.then(|| self.breaker.due_us()).flatten();
+        self.parked
+            .iter()
+            .map(|(_, due)| *due)
+            .chain(resume)
+            .chain(later)
+            .chain(probe)
+            .min()
     }
 }
 

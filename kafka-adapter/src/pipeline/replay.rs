@@ -11,6 +11,7 @@ use crate::sink::{Meaning, Route, Sink};
 use super::delivery::Step;
 use super::feed::Batch;
 use super::isolation::{Isolation, Verdict};
+use super::retry::Tries;
 use super::window::{Leg, Status};
 use super::{FIRST_PAUSE_US, LONGEST_PAUSE_US, Mode, PARKED_PAUSE_US, Pipeline};
 
@@ -125,6 +126,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             return false;
         };
         entry.resent = true;
+        entry.tries = Tries::default();
         let next = match (entry.leg, entry.route) {
             (Leg::Record, Route::DeadLetter) | (Leg::DeadLetter, _) => Some(Leg::LastResort),
             (Leg::Record, _) => Some(Leg::DeadLetter),
@@ -174,8 +176,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 again.push_back(number);
             }
         }
+        for stalled in &mut self.stalled {
+            again.append(stalled);
+        }
         again.append(&mut self.ready);
         self.ready = again;
+        self.breaker.forget_probe();
         self.failed.clear();
         self.in_sink = 0;
         self.mode = Mode::Flow;

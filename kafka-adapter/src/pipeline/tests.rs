@@ -8,6 +8,8 @@ use crossbeam_channel::{Receiver, never};
 use proptest::prelude::*;
 use serde_json::Value;
 
+mod alone;
+
 use super::*;
 use crate::record::Record;
 use crate::sink::{Failure, Parcel, SendError};
@@ -65,6 +67,8 @@ struct FakeSink {
     waiting: Vec<Sent>,
     capacity: usize,
     serial: bool,
+    max_attempts: u32,
+    full: Option<Route>,
     at_the_door: Option<(Route, Meaning)>,
     dead: bool,
     replacements: u64,
@@ -77,6 +81,8 @@ impl FakeSink {
             waiting: Vec::new(),
             capacity,
             serial,
+            max_attempts: u32::MAX,
+            full: None,
             at_the_door: None,
             dead: false,
             replacements: 0,
@@ -93,7 +99,7 @@ impl Sink for FakeSink {
                 reason: "dead".to_owned(),
             }));
         }
-        if self.waiting.len() >= self.capacity {
+        if self.waiting.len() >= self.capacity || self.full == Some(parcel.route) {
             return Err(SendError::Full);
         }
         if let Some((route, meaning)) = self.at_the_door
@@ -134,6 +140,10 @@ impl Sink for FakeSink {
 
     fn serial_per_key(&self) -> bool {
         self.serial
+    }
+
+    fn max_attempts(&self) -> u32 {
+        self.max_attempts
     }
 
     fn unreachable(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::sink::{Landing, Meaning, Route};
 
 use super::landings::Landings;
+use super::retry::Tries;
 
 /// What an entry is about.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(super) enum Status {
     Sent,
     /// Failed; waits for its place in a replay.
     Held(Meaning),
+    /// Failed alone; tried again at a time of its own.
+    Later,
     /// Refused alone, with nowhere else to go; tried again later.
     Parked,
     /// Outcome and audit are acknowledged.
@@ -75,6 +78,8 @@ pub(super) struct Entry<B> {
     /// The audit record, kept from its first sending until it is acknowledged, so that a replay sends the same bytes.
     pub(super) audit: Vec<u8>,
     pub(super) audit_time_us: i64,
+    /// How often the present leg was tried.
+    pub(super) tries: Tries,
 }
 
 /// What the window holds, counted entry by entry at this moment.
@@ -82,7 +87,9 @@ pub(super) struct Entry<B> {
 pub struct Measure {
     /// Records that are not resolved.
     pub in_flight: u64,
-    /// When the oldest of them was received, in microseconds since 1970 UTC.
+    /// Records that are resolved and wait for one ahead of them, so that the source does not know it.
+    pub resolved_behind: u64,
+    /// When the oldest of those in flight was received, in microseconds since 1970 UTC.
     pub oldest_received_us: Option<i64>,
 }
 
@@ -213,7 +220,12 @@ impl<B> Window<B> {
     pub(super) fn measure(&self) -> Measure {
         let mut measure = Measure::default();
         for entry in &self.entries {
-            if entry.status != Status::Resolved && matches!(entry.origin, Origin::Record { .. }) {
+            if matches!(entry.origin, Origin::Run) {
+                continue;
+            }
+            if entry.status == Status::Resolved {
+                measure.resolved_behind += 1;
+            } else {
                 measure.in_flight += 1;
                 let oldest = measure.oldest_received_us.get_or_insert(entry.received_time_us);
                 *oldest = (*oldest).min(entry.received_time_us);
@@ -247,6 +259,7 @@ mod tests {
             reason: None,
             audit: Vec::new(),
             audit_time_us: 0,
+            tries: Tries::default(),
         }
     }
 
@@ -279,6 +292,8 @@ mod tests {
                 let contiguous = resolved.iter().take_while(|resolved| **resolved).count();
                 prop_assert_eq!(watermark, contiguous.checked_sub(1).map(|last| sequences[last]));
                 prop_assert_eq!(window.measure().in_flight, open.len() as u64);
+                let behind = sequences.len() - open.len() - contiguous;
+                prop_assert_eq!(window.measure().resolved_behind, behind as u64);
                 prop_assert_eq!(window.bytes(), 10 * (sequences.len() - contiguous) as u64);
             }
         }
@@ -363,6 +378,7 @@ mod tests {
             window.measure(),
             Measure {
                 in_flight: 3,
+                resolved_behind: 0,
                 oldest_received_us: Some(998)
             }
         );

@@ -9,9 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::kafka::Meaning;
 use super::lines::push_line;
-use super::{Failure, Landing, Outcome, Parcel, Route};
+use super::{Failure, Landing, Meaning, Outcome, Parcel, Route};
 
 /// An append-only file of JSON lines.
 #[derive(Debug)]

@@ -1,13 +1,16 @@
-//! Where records go: Kafka, lines on standard output, local files, and the table that says which goes where.
+//! Where records go: Kafka, a webhook, lines on standard output, local files, and the table that says which goes where.
 //!
 //! Responsible for handing bytes over and for saying, once, what became of them. Refuses to decide what a failure
 //! means for a record (the pipeline does). Invariant: each accepted parcel gets exactly one [`Outcome`], unless its
 //! sink is replaced, which the pipeline knows because it did it.
 
+mod cloud_event;
 mod file;
 mod kafka;
 mod lines;
+mod meaning;
 mod outlets;
+mod webhook;
 
 use crossbeam_channel::Receiver;
 
@@ -16,10 +19,12 @@ use crate::record::{Attributes, Record};
 
 pub use file::RecordFile;
 pub use kafka::{
-    Envelope, KafkaSettings, KafkaSink, Meaning, StartError as KafkaStartError, TopicPlan, Topics, meaning_of,
+    Envelope, KafkaSettings, KafkaSink, StartError as KafkaStartError, TopicPlan, Topics, meaning_of,
 };
 pub use lines::LinesSink;
+pub use meaning::Meaning;
 pub use outlets::{Outlet, Outlets, Routing, StartError};
+pub use webhook::{SettingsError as WebhookError, WebhookSettings, WebhookSink};
 
 /// What kind of delivery a parcel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,12 +127,18 @@ pub enum Landing {
     Lines,
     /// The route's file, synced.
     File,
+    /// A webhook, which answered with success.
+    Webhook {
+        /// The HTTP status.
+        status: u16,
+    },
 }
 
 impl Landing {
-    /// The landing in the words of the audit; `place` is the topic or path of the route.
+    /// The landing in the words of the audit; `place` is the topic or path of the route, `attempt` the number of
+    /// times that the record was sent there.
     #[must_use]
-    pub fn destination(self, place: &str) -> Destination<'_> {
+    pub fn destination(self, place: &str, attempt: u32) -> Destination<'_> {
         match self {
             Self::Kafka { partition, offset } => Destination::Kafka {
                 topic: place,
@@ -136,6 +147,7 @@ impl Landing {
             },
             Self::Lines => Destination::Lines,
             Self::File => Destination::File { path: place },
+            Self::Webhook { status } => Destination::Webhook { status, attempt },
         }
     }
 }
@@ -193,6 +205,11 @@ pub trait Sink {
 
     /// Says whether at most one record per key may be unacknowledged.
     fn serial_per_key(&self) -> bool;
+
+    /// Number of attempts that a record has that fails alone while others are accepted; see [`Meaning::Later`].
+    fn max_attempts(&self) -> u32 {
+        u32::MAX
+    }
 
     /// Why the destination cannot be reached at present, if it cannot.
     fn unreachable(&self) -> Option<String>;

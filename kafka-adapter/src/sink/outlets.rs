@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, never};
 
-use super::kafka::{self, KafkaSettings, KafkaSink, Meaning};
-use super::{Failure, LinesSink, Outcome, Parcel, RecordFile, Route, SendError, Sink};
+use super::kafka::{self, KafkaSettings, KafkaSink};
+use super::{Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Route, SendError, Sink, WebhookSink};
 
 /// Why the outlets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,8 @@ impl StartError {
 pub enum Outlet {
     /// The topic of the route.
     Kafka,
+    /// The webhook.
+    Webhook,
     /// Lines on standard output.
     Lines,
     /// A local file.
@@ -85,6 +87,7 @@ impl Routing {
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Kafka,
+    Webhook,
     Lines,
     File(usize),
     Absent,
@@ -95,6 +98,7 @@ enum Way {
 pub struct Outlets {
     ways: [Way; 5],
     kafka: Option<KafkaSink>,
+    webhook: Option<WebhookSink>,
     lines: Option<LinesSink>,
     files: Vec<RecordFile>,
     nothing: Receiver<Outcome>,
@@ -117,6 +121,7 @@ impl Outlets {
         for ((way, outlet), route) in ways.iter_mut().zip(&table).zip(Route::ALL) {
             *way = match outlet {
                 Outlet::Kafka => Way::Kafka,
+                Outlet::Webhook => Way::Webhook,
                 Outlet::Lines => Way::Lines,
                 Outlet::Absent => Way::Absent,
                 Outlet::File(path) => {
@@ -152,10 +157,17 @@ impl Outlets {
         Ok(Self {
             ways,
             kafka,
+            webhook: None,
             lines,
             files: files.into_iter().map(|(_, file)| file).collect(),
             nothing: never(),
         })
+    }
+
+    /// Adds the webhook that the table names.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<WebhookSink>) -> Self {
+        Self { webhook, ..self }
     }
 
     /// Why standard output failed, if it did and not because its reader went away.
@@ -182,10 +194,12 @@ fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
 
 impl Sink for Outlets {
     fn send(&mut self, token: u64, parcel: &Parcel<'_>) -> Result<(), SendError> {
-        match (self.ways[parcel.route.index()], &mut self.kafka, &mut self.lines) {
-            (Way::Kafka, Some(kafka), _) => return kafka.send(token, parcel),
-            (Way::Lines, _, Some(lines)) => lines.push(token, parcel),
-            (Way::File(file), _, _) => self.files[file].push(token, parcel),
+        let way = self.ways[parcel.route.index()];
+        match (way, &mut self.kafka, &mut self.webhook, &mut self.lines) {
+            (Way::Kafka, Some(kafka), _, _) => return kafka.send(token, parcel),
+            (Way::Webhook, _, Some(webhook), _) => return webhook.send(token, parcel),
+            (Way::Lines, _, _, Some(lines)) => lines.push(token, parcel),
+            (Way::File(file), ..) => self.files[file].push(token, parcel),
             _ => {
                 return Err(SendError::Failed(Failure {
                     meaning: Meaning::Blocked,
@@ -206,14 +220,25 @@ impl Sink for Outlets {
         for file in &mut self.files {
             file.flush(outcomes);
         }
+        // one channel wakes the pipeline; audits in Kafka beside a webhook can wait for its next turn
+        if let (Some(kafka), Some(_)) = (&self.kafka, &self.webhook) {
+            outcomes.extend(kafka.arrivals().try_iter());
+        }
     }
 
     fn arrivals(&self) -> &Receiver<Outcome> {
-        self.kafka.as_ref().map_or(&self.nothing, KafkaSink::arrivals)
+        match (&self.webhook, &self.kafka) {
+            (Some(webhook), _) => webhook.arrivals(),
+            (None, Some(kafka)) => kafka.arrivals(),
+            (None, None) => &self.nothing,
+        }
     }
 
     fn replace(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         self.end_turn(outcomes);
+        if let Some(webhook) = &mut self.webhook {
+            webhook.replace(outcomes)?;
+        }
         self.kafka
             .as_mut()
             .map_or(Ok(()), |kafka| kafka.replace(outcomes))
@@ -224,7 +249,11 @@ impl Sink for Outlets {
     }
 
     fn serial_per_key(&self) -> bool {
-        self.kafka.as_ref().is_some_and(KafkaSink::serial_per_key)
+        self.webhook.is_some() || self.kafka.as_ref().is_some_and(KafkaSink::serial_per_key)
+    }
+
+    fn max_attempts(&self) -> u32 {
+        self.webhook.as_ref().map_or(u32::MAX, WebhookSink::max_attempts)
     }
 
     fn unreachable(&self) -> Option<String> {
@@ -240,9 +269,10 @@ impl Sink for Outlets {
     }
 
     fn place(&self, route: Route) -> &str {
-        match (self.ways[route.index()], &self.kafka) {
-            (Way::Kafka, Some(kafka)) => kafka.topic(route),
-            (Way::File(file), _) => self.files[file].shown(),
+        match (self.ways[route.index()], &self.kafka, &self.webhook) {
+            (Way::Kafka, Some(kafka), _) => kafka.topic(route),
+            (Way::Webhook, _, Some(webhook)) => webhook.endpoint(),
+            (Way::File(file), ..) => self.files[file].shown(),
             _ => "lines",
         }
     }

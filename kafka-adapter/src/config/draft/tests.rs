@@ -91,7 +91,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
-    let file = "[delivery]\nto = \"webhook\"\nguarantee = \"exactly_once\"\ndrain_mss = 1\n\
+    let file = "[delivery]\nto = \"webhok\"\nguarantee = \"exactly_once\"\ndrain_mss = 1\n\
                 [kafka.librdkafka]\n\"bootstrap.servers\" = \"a:1\"\n[source.config]\nregion = \"mars\"\n[sink]\n";
     let variables = [
         ("GENESYS_KAFKA__KAFKA__PARTITIONS", "many"),
@@ -119,14 +119,15 @@ fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
              `drain_ms`, `guarantee`, `max_in_flight_bytes`, `max_in_flight_records`, `to`",
             "genesys-kafka.toml:3: delivery.guarantee: exactly once needs a spool, which is not built yet; use \
              `at_least_once`",
-            "genesys-kafka.toml:2: delivery.to: delivery to a webhook is not built yet; use `kafka` or `lines`",
+            "genesys-kafka.toml:2: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `webhok`; did you \
+             mean `webhook`?",
             "--bootstrap-servers: kafka.bootstrap_servers: expected a comma-separated list of host:port; write \
              `broker-1:9092,broker-2:9092`",
             "genesys-kafka.toml:6: kafka.librdkafka.\"bootstrap.servers\": is set by the adapter: the adapter has \
              its own key; use `kafka.bootstrap_servers` instead",
             "environment variable GENESYS_KAFKA__KAFKA__PARTITIONS: kafka.partitions: expected integer, found string",
             "genesys-kafka.toml:9: sink: unknown key; known keys here: `audit`, `control`, `dead_letter`, \
-             `delivery`, `kafka`, `operations`, `source`",
+             `delivery`, `kafka`, `operations`, `source`, `webhook`",
             "genesys-kafka.toml:7: source.config: no credentials",
             "genesys-kafka.toml:8: source.config.region: unknown region",
         ]

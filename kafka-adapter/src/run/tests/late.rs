@@ -1,19 +1,19 @@
 //! Ends of a run with a sink that acknowledges late: what the audit's last record is, and what is still waited for.
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::*;
 use crate::sink::{Failure, Landing, Outcome, Parcel, Route, SendError};
 
-/// When the records that the sink holds are acknowledged.
+/// Until when the sink holds its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     /// From the second turn after the source was drained: the first one finds that the deadline has passed.
-    UntilTheDeadline,
+    Deadline,
     /// When the audit has been closed.
-    UntilRunClosed,
+    RunClosed,
     /// At once; then the reader is gone.
-    UntilRead,
+    Read,
 }
 
 /// A sink that holds records, says stop when it has them all, and acknowledges audits from another thread's channel.
@@ -40,7 +40,7 @@ fn landed(token: u64) -> Outcome {
 
 impl LateSink {
     fn new(held: Held, feed: Arc<FakeFeed>, stop: Sender<()>) -> Self {
-        let (acknowledge, arrivals) = unbounded();
+        let (acknowledge, arrivals) = bounded(16);
         Self {
             held,
             feed,
@@ -78,18 +78,18 @@ impl Sink for LateSink {
     }
 
     fn end_turn(&mut self, outcomes: &mut Vec<Outcome>) {
-        if self.records.len() == 3 && !self.stopped && self.held != Held::UntilRead {
+        if self.records.len() == 3 && !self.stopped && self.held != Held::Read {
             self.stopped = true;
             self.stop.send(()).unwrap();
         }
         self.turns_since_drain += u32::from(self.feed.is_drained());
         let release = match self.held {
-            Held::UntilTheDeadline => self.turns_since_drain > 1,
-            Held::UntilRunClosed => self.run_is_closed(),
-            Held::UntilRead => !self.records.is_empty(),
+            Held::Deadline => self.turns_since_drain > 1,
+            Held::RunClosed => self.run_is_closed(),
+            Held::Read => !self.records.is_empty(),
         };
         if release {
-            self.is_closed = self.held == Held::UntilRead;
+            self.is_closed = self.held == Held::Read;
             outcomes.extend(self.records.drain(..).map(landed));
         }
     }
@@ -137,7 +137,7 @@ impl RunSink for LateSink {
 fn run_late(held: Held) -> (Result<Summary, Error>, Vec<String>) {
     let feed = Arc::new(FakeFeed {
         batches: Mutex::new(vec![10]),
-        ends_when_drained: held != Held::UntilRead,
+        ends_when_drained: held != Held::Read,
         ..FakeFeed::default()
     });
     let (stop, stops) = bounded(1);
@@ -152,7 +152,7 @@ fn run_late(held: Held) -> (Result<Summary, Error>, Vec<String>) {
 
 #[test]
 fn what_lands_after_the_deadline_is_audited_before_the_run_is_closed() {
-    let (result, audits) = run_late(Held::UntilTheDeadline);
+    let (result, audits) = run_late(Held::Deadline);
     assert_eq!(
         audits,
         ["run_opened", "processed", "processed", "processed", "run_closed"]
@@ -162,7 +162,7 @@ fn what_lands_after_the_deadline_is_audited_before_the_run_is_closed() {
 
 #[test]
 fn what_lands_after_the_run_is_closed_gets_no_audit_and_stays_unresolved() {
-    let (result, audits) = run_late(Held::UntilRunClosed);
+    let (result, audits) = run_late(Held::RunClosed);
     assert_eq!(audits, ["run_opened", "run_closed"]);
     let error = result.unwrap_err();
     assert!(
@@ -173,7 +173,7 @@ fn what_lands_after_the_run_is_closed_gets_no_audit_and_stays_unresolved() {
 
 #[test]
 fn a_reader_that_goes_away_does_not_take_the_audits_with_it_that_go_elsewhere() {
-    let (result, audits) = run_late(Held::UntilRead);
+    let (result, audits) = run_late(Held::Read);
     assert_eq!(
         audits,
         ["run_opened", "processed", "processed", "processed", "run_closed"]

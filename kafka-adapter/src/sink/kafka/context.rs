@@ -15,8 +15,8 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::{Failure, Landing, Outcome};
-use super::meaning::{Meaning, meaning_of};
+use super::super::{Failure, Landing, Meaning, Outcome};
+use super::meaning::meaning_of;
 
 /// States of the connection, written by callbacks and read by the pipeline.
 #[derive(Debug, Default)]

@@ -5,18 +5,7 @@
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-/// What the pipeline has to do about a failed delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The destination will not have this record, or a neighbour in its batch: isolate the culprit.
-    Refused,
-    /// The record is as good as any; send it again, in order.
-    Rewind,
-    /// Nothing can be delivered until an operator acts; send it again, slowly.
-    Blocked,
-    /// The producer is dead: make a new one and replay from memory.
-    Fatal,
-}
+use crate::sink::Meaning;
 
 /// Says what a delivery error, or an error of `send` itself, means.
 ///

@@ -8,9 +8,10 @@
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::record::Attributes;
-use crate::text::{push_json_string, push_time};
+use crate::text::push_time;
 
 use super::super::Parcel;
+use super::super::cloud_event::{self, CONTEXT_NAMES};
 use super::settings::Envelope;
 
 /// Bytes that a record costs in its batch beyond key, headers and value: 61 of the batch and up to 40 of lengths and
@@ -21,17 +22,6 @@ use super::settings::Envelope;
 const BATCH_OVERHEAD_BYTES: usize = 101;
 /// Lengths of a header's name and value as varints, at most.
 const HEADER_OVERHEAD_BYTES: usize = 10;
-
-/// Attribute names that are taken by the CloudEvents context itself.
-const CONTEXT_NAMES: [&str; 7] = [
-    "id",
-    "source",
-    "specversion",
-    "type",
-    "datacontenttype",
-    "subject",
-    "time",
-];
 
 /// Builds messages, with buffers that are reused.
 #[derive(Debug)]
@@ -136,32 +126,8 @@ impl MessageBuilder {
 
     fn push_envelope(&mut self, parcel: &Parcel<'_>, attributes: &dyn Attributes) {
         let Some((record, _)) = parcel.record else { return };
-        let body = &mut self.body;
-        body.clear();
-        body.extend_from_slice(b"{\"specversion\":\"1.0\",\"id\":");
-        push_json_string(body, record.id);
-        body.extend_from_slice(b",\"source\":");
-        push_json_string(body, &self.source);
-        body.extend_from_slice(b",\"type\":");
-        push_json_string(body, record.type_);
-        body.extend_from_slice(b",\"time\":\"");
-        push_time(body, record.event_time_us.unwrap_or(record.received_time_us));
-        body.push(b'"');
-        if !record.subject.is_empty() {
-            body.extend_from_slice(b",\"subject\":");
-            push_json_string(body, record.subject);
-        }
-        attributes.each(&mut |name, value| {
-            if !CONTEXT_NAMES.contains(&name) && name != "data" {
-                body.push(b',');
-                push_json_string(body, name);
-                body.push(b':');
-                push_json_string(body, value);
-            }
-        });
-        body.extend_from_slice(b",\"datacontenttype\":\"application/json\",\"data\":");
-        body.extend_from_slice(parcel.body);
-        body.push(b'}');
+        self.body.clear();
+        cloud_event::push_structured(&mut self.body, &record, attributes, &self.source, parcel.body);
     }
 }
 

@@ -24,9 +24,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use context::{Context, States, failure_of};
 use message::MessageBuilder;
 
-use super::{Failure, Outcome, Parcel, Route, SendError};
+use super::{Failure, Meaning, Outcome, Parcel, Route, SendError};
 
-pub use meaning::{Meaning, meaning_of};
+pub use meaning::meaning_of;
 pub use settings::{Envelope, KafkaSettings, Topics};
 pub use topics::TopicPlan;
 
