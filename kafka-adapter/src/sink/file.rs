@@ -97,8 +97,9 @@ impl RecordFile {
         };
         let written = file.write_all(&self.buffer).and_then(|()| file.sync_data());
         if let Err(error) = written {
-            // best effort on a file that already failed: half a line at the end is the lesser evil then
-            return Err(file.set_len(*length).err().unwrap_or(error));
+            // best effort on a file that already failed: half a line at its end is closed by the next opening
+            file.set_len(*length).ok();
+            return Err(error);
         }
         *length += self.buffer.len() as u64;
         Ok(())
