@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::flag::{register, register_conditional_shutdown};
 use signal_hook::iterator::Signals;
 
 /// What a shell reports for a process that a signal ended: 128 and the number of the signal.
@@ -37,7 +38,8 @@ impl Shutdown {
         Self { request, requested }
     }
 
-    /// A shutdown that the first SIGINT or SIGTERM asks for; the second ends the process at once.
+    /// A shutdown that the first SIGINT or SIGTERM asks for; the second ends the process at once. SIGXFSZ ends it no
+    /// longer.
     ///
     /// # Errors
     /// If the operating system refuses the signal handlers or the thread that waits for them; not retryable.
@@ -48,6 +50,8 @@ impl Shutdown {
             // Runs inside the signal handler itself, so that it works however busy or stuck the threads are.
             register_conditional_shutdown(signal, SIGNAL_EXIT_BASE + signal, Arc::clone(&armed))?;
         }
+        // a limit on the size of files (ulimit -f, systemd's LimitFSIZE) is then an error of the write, as a full disk is
+        register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let asked = shutdown.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {

@@ -38,7 +38,7 @@ fn on_a_full_disk(drain_ms: u64) -> (Rig, Process, PathBuf) {
         .set("audit.to", "file")
         .set("audit.path", "audit.jsonl");
     let audit = rig.folder().join("audit.jsonl");
-    let mut adapter = rig.launch(&[]).survive_file_limit().start();
+    let mut adapter = rig.launch(&[]).start();
     adapter.limit_files(Some(FULL_BYTES));
     let line = adapter.wait_for_line(Stream::Stderr, words::BLOCKED, DEADLINE);
     assert!(line.contains("audit.jsonl cannot be written"), "{line}");

@@ -90,30 +90,6 @@ impl Launch {
         self
     }
 
-    /// Lets a write beyond [`Process::limit_files`] fail instead of killing the process: a signal that is ignored stays
-    /// ignored in the program that a shell becomes.
-    ///
-    /// # Source
-    /// setrlimit(2), `RLIMIT_FSIZE`; POSIX, `exec` and the shell's `trap`.
-    #[must_use]
-    pub fn survive_file_limit(self) -> Self {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""])
-            .arg(self.command.get_program())
-            .args(self.command.get_args());
-        for (name, value) in self.command.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(folder) = self.command.get_current_dir() {
-            command.current_dir(folder);
-        }
-        Self { command, ..self }
-    }
-
     /// Gives the process this as its whole standard input; without it, that is empty.
     #[must_use]
     pub fn stdin(mut self, input: impl Into<Vec<u8>>) -> Self {
@@ -378,12 +354,9 @@ mod tests {
     #[test]
     fn a_limit_on_files_is_an_error_and_can_be_lifted() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "until [ -e go ]; do sleep 0.01; done
+        let script = "trap '' XFSZ; until [ -e go ]; do sleep 0.01; done
             until printf 12345678 >> file; do echo full; sleep 0.01; done; echo room";
-        let mut process = shell(script)
-            .current_dir(folder.path())
-            .survive_file_limit()
-            .start();
+        let mut process = shell(script).current_dir(folder.path()).start();
         process.limit_files(Some(5));
         std::fs::write(folder.path().join("go"), "").unwrap();
         process.wait_for_line(Stream::Stdout, "full", SOON);
