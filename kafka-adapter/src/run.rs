@@ -175,7 +175,7 @@ pub trait RunSink: Sink {
 
 impl RunSink for Outlets {
     fn output_error(&self) -> Option<String> {
-        Self::output_error(self).map(str::to_owned)
+        Self::output_error(self)
     }
 }
 

@@ -95,7 +95,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "  delivered events {}  dead letters {}  control {}  to the local file {}",
+            "  delivered events {}  dead letters {}  control {}  last resort {}",
             counters.events, counters.dead_letters, counters.control, counters.last_resort
         )?;
         writeln!(

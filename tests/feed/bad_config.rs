@@ -91,17 +91,19 @@ fn a_secret_file_that_cannot_be_read_is_named() {
     refused(
         &absent,
         &CREDENTIALS[..1],
-        &[&format!(
-            "c.toml:4: source.config.client_secret: cannot read /nonexistent/secret: No such file or directory (os error 2); {NO_SECRET}"
-        )],
+        &[
+            "c.toml:4: source.config.client_secret: cannot read /nonexistent/secret: No such file or directory (os error 2); \
+             put it there, readable by this user, or set client_secret = { env = \"OAUTH_CLIENT_SECRET\" }",
+        ],
     );
     let folder = SOUND.replace("[delivery]", "client_id = { file = \"/\" }\n[delivery]");
     refused(
         &folder,
         &CREDENTIALS[1..],
-        &[&format!(
-            "c.toml:4: source.config.client_id: cannot read /: Is a directory (os error 21); {NO_ID}"
-        )],
+        &[
+            "c.toml:4: source.config.client_id: cannot read /: Is a directory (os error 21); put it there, readable by \
+             this user, or set client_id = { env = \"OAUTH_CLIENT_ID\" }",
+        ],
     );
 }
 

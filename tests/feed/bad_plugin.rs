@@ -45,9 +45,9 @@ fn every_fault_of_a_configuration_comes_in_one_line() {
                 "genesys-source: dedup.window_mss: unknown key; did you mean `window_ms`? known keys here: `max_ids`, \
                  `window_ms`; queue.max_records: expected integer, found string; client_id: environment variable \
                  PLANTED_ID is not set; set PLANTED_ID, or client_id = { file = \"…\" } to a file that holds it; \
-                 client_secret: cannot read /nonexistent/secret: No such file or directory (os error 2); set \
-                 OAUTH_CLIENT_SECRET, or client_secret = { file = \"…\" } to a file that holds it; endpoints.events: \
-                 plain ws:// is allowed to loopback only, and example.com is not loopback; use the encrypted scheme, \
+                 client_secret: cannot read /nonexistent/secret: No such file or directory (os error 2); put \
+                 it there, readable by this user, or set client_secret = { env = \"OAUTH_CLIENT_SECRET\" }; \
+                 endpoints.events: plain ws:// is allowed to loopback only, and example.com is not loopback; use the encrypted scheme, \
                  or set allow_insecure = true"
                     .to_owned()
             ]

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{Launch, Process, Stream, Topics, wait_until};
 
 /// What the simulator's default credentials are called in the environment of the adapter.
-const CREDENTIALS: [(&str, &str); 2] = [
+pub const CREDENTIALS: [(&str, &str); 2] = [
     ("OAUTH_CLIENT_ID", "sim-client"),
     ("OAUTH_CLIENT_SECRET", "sim-secret"),
 ];

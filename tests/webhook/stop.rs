@@ -1,9 +1,13 @@
 //! Being told to stop with requests in flight.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Receiver, Reply, Stream, rig, wait_until};
+use serde_json::Value;
+use support::{Receiver, Reply, Stream, child, rig, wait_until};
 
 use crate::{DEADLINE, seen, words};
 
@@ -57,4 +61,56 @@ fn a_receiver_that_takes_nothing_does_not_hold_up_the_end() {
         assert!(audits.iter().all(|audit| audit["status"] != "processed"));
         assert_eq!(audits.last().unwrap()["status"], "run_closed");
     }
+}
+
+#[test]
+fn a_reader_of_the_audit_that_goes_away_is_a_failure_and_what_is_in_flight_is_waited_for() {
+    let receiver = Receiver::start(|_| Reply::After(Duration::from_millis(100), 200));
+    let rig = seen::rig(seen::burst(1_000, 50), &receiver);
+    let log = rig.folder().join("stderr.txt");
+    let mut command = Command::new(support::binary("genesys-kafka"));
+    command
+        .args([
+            "run".as_ref(),
+            "--config".as_ref(),
+            rig.write_config().as_os_str(),
+        ])
+        .current_dir(rig.folder())
+        .envs(rig::CREDENTIALS)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).unwrap());
+    let mut adapter = child::spawn(command).unwrap();
+    let mut reader = BufReader::new(adapter.stdout.take().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    assert!(first.contains("\"run_opened\""), "{first}");
+    wait_until(DEADLINE, "requests are in flight", || receiver.most_held() == 5);
+    drop(reader);
+
+    let mut status = None;
+    wait_until(DEADLINE, "the adapter ends when nobody reads its audit", || {
+        status = adapter.try_wait().unwrap();
+        status.is_some()
+    });
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(EXIT_UNAVAILABLE),
+        "{log}"
+    );
+    let complaint = "genesys-kafka: the reader of standard output went away, and audit records go there: what it did not \
+                     read is not committed; keep it open, or set audit.to = \"file\" and audit.path to a file";
+    assert!(log.lines().any(|line| line == complaint), "{log}");
+    let summary = log
+        .lines()
+        .find_map(|line| line.strip_prefix("summary "))
+        .unwrap();
+    let summary: Value = serde_json::from_str(summary).unwrap();
+    assert_eq!(summary["laws"]["adapter"], 0, "{summary}");
+    assert_eq!(
+        summary["events"].as_u64().unwrap() as usize,
+        receiver.accepted(),
+        "every request that was made has its outcome: {summary}"
+    );
 }

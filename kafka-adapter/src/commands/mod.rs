@@ -29,8 +29,11 @@ use crate::{host, logging};
 #[command(
     name = "genesys-kafka",
     disable_version_flag = true,
-    after_help = "Exit codes: 0 done, 64 usage, 69 gave up, 77 credentials refused, 78 configuration, 1 any other failure\n\
-        Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level"
+    after_help = "Exit codes: 0 done, 64 usage, 69 source, broker or output is not there, or records were left \
+        undelivered,\n            77 credentials refused, 78 configuration, 1 any other failure, 130 or 143 second \
+        SIGINT or SIGTERM\n\
+        Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level;\n             \
+        GENESYS_ENV, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET are read by the plugin"
 )]
 pub struct Cli {
     /// Print the versions of program, plugin ABI and librdkafka
@@ -45,7 +48,7 @@ pub struct Cli {
 enum Command {
     /// Deliver events until a signal or the end of the source
     Run(Flags),
-    /// Print the effective configuration with the origin of each value, secrets masked
+    /// Print the effective configuration with the origin of each value, secrets masked; of the plugin's, what was set
     Config(Flags),
     /// Print a JSON Schema: of the configuration, or of what is delivered
     Schema {

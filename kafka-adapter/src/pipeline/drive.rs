@@ -174,8 +174,11 @@ pub fn settle_rest<F: Feed, S: Sink>(
         deadline_us,
         clocks,
         commits,
-        // a reader that has gone acknowledges nothing more, but the audits of what it had read may go elsewhere
-        &|pipeline, _| pipeline.is_idle() || pipeline.sink().closed() && pipeline.has_sent_all(),
+        // a reader that has gone acknowledges nothing more, but what goes elsewhere is waited for
+        &|pipeline, _| {
+            pipeline.is_idle()
+                || pipeline.sink().closed() && pipeline.has_sent_all() && !pipeline.awaits_an_open_outlet()
+        },
     );
 }
 

@@ -268,6 +268,13 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             && matches!(self.mode, Mode::Flow)
     }
 
+    /// Says whether something is with an outlet that can still acknowledge it.
+    #[must_use]
+    pub fn awaits_an_open_outlet(&self) -> bool {
+        let awaits = |entry: &Entry<B>| entry.status == Status::Sent && self.sink.is_open(entry.leg_route());
+        self.window.iter().any(awaits)
+    }
+
     /// Ends the audit chain with `run_closed`: what lands from now on stays without an audit, and so unresolved.
     ///
     /// # Units

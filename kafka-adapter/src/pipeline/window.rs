@@ -151,6 +151,10 @@ impl<B> Window<B> {
         self.entries.get_mut(place)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<B>> {
+        self.entries.iter()
+    }
+
     pub(super) fn numbered_mut(&mut self) -> impl Iterator<Item = (u64, &mut Entry<B>)> {
         (self.first..).zip(self.entries.iter_mut())
     }

@@ -170,10 +170,27 @@ impl Outlets {
         Self { webhook, ..self }
     }
 
-    /// Why standard output failed, if it did and not because its reader went away.
+    /// Why standard output failed, if it did. That its reader went away is a failure only where events go elsewhere:
+    /// nobody has asked for them to stop then, and they cannot be resolved without what goes to standard output.
     #[must_use]
-    pub fn output_error(&self) -> Option<&str> {
-        self.lines.as_ref().and_then(LinesSink::error)
+    pub fn output_error(&self) -> Option<String> {
+        let lines = self.lines.as_ref().filter(|lines| lines.closed())?;
+        if let Some(error) = lines.error() {
+            return Some(error.to_owned());
+        }
+        let to_lines = |route: Route| matches!(self.ways[route.index()], Way::Lines);
+        if to_lines(Route::Event) {
+            return None;
+        }
+        let (what, key) = if to_lines(Route::Audit) {
+            ("audit", "audit.to = \"file\" and audit.path")
+        } else {
+            ("control", "control.path")
+        };
+        Some(format!(
+            "the reader of standard output went away, and {what} records go there: what it did not read is not \
+             committed; keep it open, or set {key} to a file"
+        ))
     }
 }
 

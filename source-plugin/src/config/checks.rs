@@ -150,7 +150,12 @@ impl Checks<'_> {
             Ok(source) => Some(source),
             Err(error) => {
                 let variable = raw.env.as_deref().unwrap_or(default_variable);
-                let mend = format!("set {variable}, or {path} = {{ file = \"…\" }} to a file that holds it");
+                let mend = if raw.file.is_some() {
+                    // the file wins over every variable
+                    format!("put it there, readable by this user, or set {path} = {{ env = \"{variable}\" }}")
+                } else {
+                    format!("set {variable}, or {path} = {{ file = \"…\" }} to a file that holds it")
+                };
                 self.add(path, error.to_string(), mend);
                 None
             }
