@@ -1,5 +1,4 @@
-//! The example hosts: the Python one against the simulator, both against a plugin of a later minor version, and
-//! `docs/embedding.md` against the contract.
+//! The example hosts: the Python one against the simulator, both against a plugin of a later minor version.
 //!
 //! Where `python3` is absent its tests are not run and say so; `REQUIRE_BROKER=1` makes that a failure.
 #![allow(
