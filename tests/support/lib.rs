@@ -12,6 +12,7 @@
 
 pub mod c;
 pub mod child;
+pub mod embedded;
 pub mod kafka;
 pub mod mock;
 pub mod plugin;
