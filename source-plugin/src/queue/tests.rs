@@ -140,6 +140,17 @@ fn a_drain_deadline_evicts_what_is_left_and_counts_it() {
 }
 
 #[test]
+fn a_chunk_that_gets_lost_breaks_the_law() {
+    let queue = queue();
+    queue.publish(chunk(1..4));
+    queue.publish(chunk(4..6));
+    assert_eq!(queue.counts().0.law(), 0);
+    queue.lock().chunks.pop_back();
+    let (counts, fill) = queue.counts();
+    assert_eq!((counts.law(), fill.records), (2, 3));
+}
+
+#[test]
 fn interrupt_ends_one_wait_and_close_ends_all() {
     let queue = queue();
     queue.interrupt();
