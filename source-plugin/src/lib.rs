@@ -36,5 +36,6 @@ pub mod tls;
 pub mod transport;
 
 pub mod ffi;
+mod panics;
 pub mod source;
 pub mod statistics;

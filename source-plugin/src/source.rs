@@ -4,7 +4,6 @@
 //! it refuses to decide anything about frames or connections. The thread ends when the source is closed, whatever
 //! state it is in; a panic in it becomes the source's ending.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use tracing::Dispatch;
 
 use crate::config::Config;
 use crate::network::{self, Command};
+use crate::panics::contained;
 use crate::queue::{Bounds, Ending, NoRecords, NotHandedOut, PullLimits, Queue, Slice};
 use crate::secret::ProcessEnvironment;
 use crate::statistics;
@@ -106,10 +106,12 @@ fn log_in(config: Config, timeout: Duration) -> Option<Ending> {
         code: 0,
         message,
     };
-    let thread = spawn_without_signals("esp-check", move || network::check_login(&config, timeout).err());
+    let thread = spawn_without_signals("esp-check", move || {
+        contained(|| network::check_login(&config, timeout).err())
+    });
     match thread.map(std::thread::JoinHandle::join) {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_panic)) => Some(failed("the check panicked".to_owned())),
+        Ok(Ok(Ok(outcome))) => outcome,
+        Ok(Ok(Err(_)) | Err(_)) => Some(failed("the check panicked".to_owned())),
         Err(error) => Some(failed(format!("cannot start a thread: {error}"))),
     }
 }
@@ -176,9 +178,8 @@ impl Source {
             let (finished, dispatch) = (Arc::clone(&finished), dispatch.clone());
             spawn_without_signals("esp-source", move || {
                 tracing::dispatcher::with_default(&dispatch, || {
-                    let run =
-                        AssertUnwindSafe(|| network::run(config, Arc::clone(&queue), receiver, &status));
-                    if catch_unwind(run).is_err() {
+                    let run = || network::run(config, Arc::clone(&queue), receiver, &status);
+                    if contained(run).is_err() {
                         tracing::error!("the source's thread panicked; nothing more is read");
                         let message = "the source's thread panicked; close this source".to_owned();
                         queue.end(Ending {

@@ -1,10 +1,10 @@
 //! What every export does around its body: read and write size-first structs, catch panics, fill the error.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use plugin_abi::status::{self, Status};
 use plugin_abi::types::ESP_ERROR_MESSAGE_BYTES;
 use plugin_abi::{EspError, EspStr, EspText};
+
+use crate::panics::{Panicked, contained};
 
 /// Why an export does not answer `OK`.
 #[derive(Debug)]
@@ -36,10 +36,8 @@ pub(super) fn guard(
     on_panic: impl FnOnce(),
     body: impl FnOnce() -> Result<Status, Failure>,
 ) -> Status {
-    // Everything a body shares behind `AssertUnwindSafe` is a source, which is poisoned by `on_panic`.
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        // The panic's own text may hold data; only a static text goes out.
-        drop(panic);
+    // All that a body shares is a source, which is poisoned by `on_panic`.
+    let result = contained(body).unwrap_or_else(|Panicked| {
         on_panic();
         Err(Failure::new(
             status::PANIC,
