@@ -4,6 +4,8 @@
 //! memory before its destination has answered: what it hears meanwhile would be lost. Invariant: a run that began
 //! ends with a summary, and a broken law is never a success.
 
+mod interval;
+
 use std::io::{Write, stderr, stdout};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -21,8 +23,8 @@ use crate::sink::{
 };
 use crate::summary::Summary;
 
-/// How often an `interval` record is written into the audit, in microseconds (one a minute: design section 5).
-const INTERVAL_US: i64 = 60_000_000;
+use interval::Interval;
+
 /// How long the last audits may take after everything else is delivered, in microseconds: half of it for those of
 /// records, half for `run_closed`.
 const LAST_AUDIT_US: i64 = 5_000_000;
@@ -208,11 +210,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     pipeline.note(AuditStatus::RunOpened, None, clock());
 
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
-    let mut interval = Interval {
-        last_us: begun_us,
-        last_number: None,
-        before: Counts::default(),
-    };
+    let mut interval = Interval::new(begun_us);
     let driven = pipeline::drive(
         &mut pipeline,
         feed,
@@ -329,37 +327,6 @@ fn totals<B: pipeline::Batch, S: Sink>(stats: &Value, pipeline: &Pipeline<B, S>)
         resolved: counters.resolved,
         audits: pipeline.audits_written() + 1,
         ..Counts::from_stats(stats)
-    }
-}
-
-/// The `interval` records of the audit. One follows another only when that is acknowledged: in an outage the next one
-/// then covers all of it, instead of one a minute waiting in memory.
-struct Interval {
-    last_us: i64,
-    last_number: Option<u64>,
-    before: Counts,
-}
-
-impl Interval {
-    fn note<F: Feed, S: Sink>(
-        &mut self,
-        pipeline: &mut Pipeline<F::Batch, S>,
-        feed: &F,
-        now_us: i64,
-        wall_us: i64,
-    ) {
-        let is_waiting = self
-            .last_number
-            .is_some_and(|number| !pipeline.is_resolved(number));
-        if is_waiting || now_us - self.last_us < INTERVAL_US {
-            return;
-        }
-        self.last_us = now_us;
-        let Ok(stats) = feed.stats() else { return };
-        let now = totals(&stats, pipeline);
-        let number = pipeline.note(AuditStatus::Interval, Some(now.since(&self.before)), wall_us);
-        self.last_number = Some(number);
-        self.before = now;
     }
 }
 

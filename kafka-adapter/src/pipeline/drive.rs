@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, sele
 use crate::sink::{Outcome, Route, Sink};
 
 use super::Pipeline;
+use super::commits::Commits;
 use super::feed::{Feed, FeedError, FeedFault, PullLimits, Pulled};
 
 /// Most records of one pull: enough for full Kafka batches, small enough for a steady flow of commits.
@@ -329,47 +330,6 @@ fn turn<F: Feed, S: Sink>(
         commits.pending = Some(sequence);
     }
     commits.make(feed);
-}
-
-/// What the source was told to be durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Commits {
-    pending: Option<u64>,
-    last: Option<u64>,
-    failing: bool,
-}
-
-impl Commits {
-    /// The last sequence that the source was told.
-    #[must_use]
-    pub fn last(&self) -> Option<u64> {
-        self.last
-    }
-
-    /// Says whether a commit is still to be made, because the last try failed.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
-        self.pending.is_some()
-    }
-
-    /// Tells the source; a failed commit is made up for by the next turn's.
-    fn make<F: Feed>(&mut self, feed: &F) {
-        let Some(sequence) = self.pending else { return };
-        match feed.commit(sequence) {
-            Ok(()) => {
-                self.pending = None;
-                self.last = Some(sequence);
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!(sequence, "commits go on");
-                }
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(%error, sequence, "commit failed, repeating it");
-                }
-            }
-        }
-    }
 }
 
 fn pull<F: Feed>(feed: &F, limits: PullLimits, hand_over: &Sender<FromFeed<F::Batch>>, quits: &Receiver<()>) {

@@ -14,6 +14,8 @@
 //! own with its key's later records behind it in the gate, and a breaker holds the events while none is accepted.
 
 mod breaker;
+mod closing;
+mod commits;
 mod counters;
 mod delivery;
 mod drive;
@@ -23,6 +25,7 @@ mod isolation;
 mod key_gate;
 mod landings;
 mod plugin_feed;
+mod reach;
 mod replay;
 mod retry;
 mod window;
@@ -37,13 +40,15 @@ use crate::record::Kind;
 use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
 
 use breaker::Breaker;
+use closing::Stage;
 use isolation::Isolation;
 use key_gate::KeyGate;
 use retry::Later;
 use window::{Entry, Leg, Origin, Status, Window};
 
+pub use commits::Commits;
 pub use counters::Counters;
-pub use drive::{Bounds, Clocks, Commits, Driven, EachTurn, Ending, Stop, drive, finish, settle_rest};
+pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, drive, finish, settle_rest};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 
@@ -61,17 +66,6 @@ enum Mode {
     Flow,
     Drain,
     Isolate(Isolation),
-}
-
-/// What may still be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Everything.
-    Open,
-    /// The audits of what has landed or still lands, and no record.
-    Settling,
-    /// What is in the audit chain already: its last record has been written.
-    Closed,
 }
 
 /// The state of a run; see the module.
@@ -255,41 +249,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 .is_none_or(|entry| entry.status == Status::Resolved)
     }
 
-    /// Sends no further record from now on, only the audits of those that have landed or are still with the sink.
-    pub fn stop_sending(&mut self) {
-        self.stage = Stage::Settling;
-    }
-
-    /// Says whether all that may be sent has been handed to the sink.
-    #[must_use]
-    pub fn has_sent_all(&self) -> bool {
-        self.ready.is_empty()
-            && self.stalled.iter().all(VecDeque::is_empty)
-            && matches!(self.mode, Mode::Flow)
-    }
-
-    /// Says whether something is with an outlet that can still acknowledge it.
-    #[must_use]
-    pub fn awaits_an_open_outlet(&self) -> bool {
-        let awaits = |entry: &Entry<B>| entry.status == Status::Sent && self.sink.is_open(entry.leg_route());
-        self.window.iter().any(awaits)
-    }
-
-    /// Ends the audit chain with `run_closed`: what lands from now on stays without an audit, and so unresolved.
-    ///
-    /// # Units
-    /// `wall_us`: microseconds since 1970 UTC.
-    pub fn close(&mut self, totals: Counts, wall_us: i64) {
-        self.stage = Stage::Closed;
-        self.note(AuditStatus::RunClosed, Some(totals), wall_us);
-    }
-
-    /// Says whether every audit record of the chain has been acknowledged.
-    #[must_use]
-    pub fn is_audit_acknowledged(&self) -> bool {
-        self.counters.audits == self.chain.len()
-    }
-
     /// Books what became of a parcel; `now_us` is monotonic, in microseconds.
     pub fn settle(&mut self, outcome: Outcome, now_us: i64) {
         let number = outcome.token;
@@ -408,27 +367,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
         self.note_reach();
         self.window.advance()
-    }
-
-    /// Logs when the destination goes away and when it is back, once each.
-    fn note_reach(&mut self) {
-        match (self.sink.unreachable(), self.unreachable) {
-            (Some(reason), false) => {
-                self.unreachable = true;
-                tracing::warn!(reason, "destination unreachable, the source is slowed down");
-            }
-            (None, true) => {
-                self.unreachable = false;
-                tracing::info!("destination reachable again");
-            }
-            _ => {}
-        }
-    }
-
-    /// Says whether the destination could not be reached, or took nothing, at the last look.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        self.unreachable || self.breaker.is_open()
     }
 
     /// When something is due that no outcome will announce, in microseconds of the monotonic clock.

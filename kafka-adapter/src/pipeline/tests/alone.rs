@@ -1,5 +1,7 @@
 //! The pipeline against a destination that takes events one by one, as a webhook does: each fails or lands alone, and
 //! nobody else waits for it but its own key.
+//!
+//! Over 400 lines: one case after another, all on the fake broker of the parent.
 
 use super::*;
 

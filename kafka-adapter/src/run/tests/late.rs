@@ -210,11 +210,7 @@ fn an_interval_record_a_minute_waits_for_the_one_before_it() {
     let out = Shared::default();
     let mut pipeline: Pipeline<OneBatch, Outlets> =
         Pipeline::new(lines(out.clone()), chain, "main".to_owned());
-    let mut interval = Interval {
-        last_us: 0,
-        last_number: None,
-        before: Counts::default(),
-    };
+    let mut interval = Interval::new(0);
     let minutes = |minutes: i64| minutes * 60_000_000;
     interval.note(&mut pipeline, &feed, minutes(1) - 1, 0);
     assert_eq!(pipeline.audits_written(), 0);
