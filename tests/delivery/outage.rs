@@ -228,6 +228,7 @@ fn a_killed_broker_that_comes_back_costs_nothing_and_is_reported_once() {
         proofs::assert_each_once_in_order(&truth, &events);
     } else {
         assert_eq!(proofs::missing(&truth, &events).len(), 0);
+        proofs::assert_order_per_key(&proofs::without_repeats(&events));
     }
     let control = topics.read_control(broker.bootstrap_servers());
     assert_eq!(causes(&gaps(&control)), ["stopped"]);

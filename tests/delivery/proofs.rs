@@ -85,6 +85,21 @@ pub(crate) fn assert_each_once_in_order(truth: &[TruthLine], events: &[Event]) {
     assert_order_per_key(events);
 }
 
+/// The first copy of each event, by offset; every further one has the same `eventId`, and so can be told.
+pub(crate) fn without_repeats(events: &[Event]) -> Vec<Event> {
+    let mut firsts: BTreeMap<Name, Event> = BTreeMap::new();
+    for event in events {
+        let first = firsts
+            .entry((event.conversation().to_owned(), event.ordinal()))
+            .or_insert_with(|| event.clone());
+        assert_eq!(first.id(), event.id(), "copies of one event under two ids");
+        if (event.record.partition, event.record.offset) < (first.record.partition, first.record.offset) {
+            first.clone_from(event);
+        }
+    }
+    firsts.into_values().collect()
+}
+
 /// Events of the ground truth that do not lie in the topic.
 pub(crate) fn missing<'a>(truth: &'a [TruthLine], events: &[Event]) -> Vec<&'a TruthLine> {
     let delivered = delivered(events);
