@@ -25,6 +25,8 @@ pub enum Reply {
     WithHeader(u16, &'static str, String),
     /// Answers with a status and a body of so many bytes.
     WithBody(u16, usize),
+    /// Answers with a status and this body.
+    WithText(u16, String),
     /// Answers with a status after a while.
     After(Duration, u16),
     /// Never answers.
@@ -83,6 +85,7 @@ impl Request {
             Reply::Status(status)
             | Reply::WithHeader(status, ..)
             | Reply::WithBody(status, _)
+            | Reply::WithText(status, _)
             | Reply::After(_, status)
             | Reply::SlowBody(status)
             | Reply::ResetInBody(status) => (200..300).contains(&status),

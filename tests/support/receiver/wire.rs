@@ -32,6 +32,14 @@ pub(super) async fn answer<H>(held: H, reply: &Reply, stream: &mut TcpStream) {
             stream.write_all(head(*status, "", *length).as_bytes()).await.ok();
             stream.write_all(&vec![b'x'; *length]).await.ok();
         }
+        Reply::WithText(status, text) => {
+            drop(held);
+            stream
+                .write_all(head(*status, "", text.len()).as_bytes())
+                .await
+                .ok();
+            stream.write_all(text.as_bytes()).await.ok();
+        }
         Reply::Silence => {
             // until the client gives up
             let mut nothing = [0; 1];

@@ -1,0 +1,94 @@
+//! The way to a webhook: every kind of answer, echoes of the request among them, both secrets of the signature.
+
+use std::time::Duration;
+
+use support::receiver::Request;
+use support::{Receiver, Reply, Rig, rig, wait_until};
+
+use crate::DEADLINE;
+use crate::planted::{self, WEBHOOK_PATH};
+use crate::told::Told;
+
+/// What a careless receiver answers: the request itself.
+fn echo(request: &Request) -> String {
+    let headers: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let body = String::from_utf8_lossy(&request.body);
+    format!("{}\n{}\n\n{body}", request.line, headers.join("\n"))
+}
+
+/// Answers of every kind in turn, most of them success; the others repeat what was sent to them where they can.
+fn answers() -> impl FnMut(&Request) -> Reply + Send {
+    let mut count = 0;
+    move |request| {
+        count += 1;
+        match count % 40 {
+            3 => Reply::Status(500),
+            7 => Reply::WithHeader(429, "retry-after", "0".to_owned()),
+            11 => Reply::Reset,
+            13 => Reply::ResetInHead,
+            17 => Reply::Status(422),
+            19 => Reply::WithText(422, echo(request)),
+            23 => Reply::WithText(503, echo(request)),
+            // once: it stops everything until the next attempt
+            29 if count < 40 => {
+                Reply::WithHeader(302, "location", format!("http://127.0.0.1:1{WEBHOOK_PATH}"))
+            }
+            31 if count < 40 => Reply::WithHeader(
+                401,
+                "www-authenticate",
+                request.header("webhook-signature").unwrap_or_default().to_owned(),
+            ),
+            37 => Reply::ResetInBody(200),
+            _ => Reply::Status(200),
+        }
+    }
+}
+
+#[test]
+fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(answers());
+    let rig = Rig::new(planted::trouble(folder.path()))
+        .set("delivery.to", "webhook")
+        .set("webhook.url", receiver.url(WEBHOOK_PATH))
+        .set("webhook.allow_private", true)
+        .set("webhook.timeout_ms", 500)
+        .set("webhook.secret.env", "HOOK_SECRET")
+        .set("webhook.previous_secret.file", "previous.txt")
+        .set("control.path", "control.jsonl")
+        .set("audit.to", "file")
+        .set("audit.path", "audit.jsonl")
+        .set("source.config.max_frame_bytes", 1_000_000)
+        .set("source.config.keep_alive.silence_ms", 2_000);
+    std::fs::write(rig.folder().join("previous.txt"), planted::previous_secret()).unwrap();
+    let mut adapter = planted::with_credentials(rig.launch(&[])).start();
+    let control = rig.folder().join("control.jsonl");
+    wait_until(DEADLINE, "every gap is closed", || {
+        let text = std::fs::read_to_string(&control).unwrap_or_default();
+        text.matches("gap_closed").count() >= planted::GAPS
+    });
+    let ended = rig::stop(&mut adapter, DEADLINE + Duration::from_secs(30));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+
+    let mut told = Told::default();
+    told.add_process(&adapter);
+    told.add_files(rig.folder());
+    let printed = planted::with_credentials(rig.launch_command("config")).run(DEADLINE);
+    told.add_lines("config", &printed.stdout);
+    for trouble in [
+        "access token is not accepted",
+        "limits the rate",
+        "answered 422",
+        "answered 302",
+        "answered 401",
+        "oversized",
+    ] {
+        told.assert_told(trouble);
+    }
+    told.assert_phone_in_bodies("genesys-dead-letters.jsonl");
+    told.assert_clean(Some(&planted::session_token(rig.simulator())));
+}
