@@ -10,7 +10,7 @@ use plugin_abi::status;
 /// How the program ends.
 ///
 /// # Source
-/// BSD `sysexits.h`: `EX_USAGE`, `EX_UNAVAILABLE`, `EX_NOPERM`, `EX_CONFIG`.
+/// BSD `sysexits.h`: `EX_USAGE`, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_NOPERM`, `EX_CONFIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
@@ -20,6 +20,8 @@ pub enum Exit {
     Failure = 1,
     /// The command line is wrong.
     Usage = 64,
+    /// Audit records do not fit their hash chains.
+    Broken = 65,
     /// Another process took over, or the source gave up for good.
     Unavailable = 69,
     /// The service refused the credentials or the role.

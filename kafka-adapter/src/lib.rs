@@ -20,3 +20,4 @@ pub mod shutdown;
 pub mod sink;
 pub mod summary;
 pub mod text;
+pub mod verify;

@@ -374,7 +374,9 @@ fn webhook_settings(config: &Config) -> Option<WebhookSettings> {
     })
 }
 
-fn kafka_settings(config: &Config) -> KafkaSettings {
+/// The settings of any client of the configured cluster.
+#[must_use]
+pub fn kafka_settings(config: &Config) -> KafkaSettings {
     let kafka = &config.kafka;
     KafkaSettings {
         bootstrap_servers: kafka.bootstrap_servers.clone(),

@@ -30,8 +30,7 @@ pub const EVENT_SOURCE: &str = "genesys-cloud-ws";
 const NAMESPACE: Uuid = Uuid::from_u128(0x00ef_3b8a_59ba_5fba_952c_db11_67bd_8fc2);
 
 /// Length of `,"hash":"` + 64 digits + `"`, in bytes.
-#[cfg(test)]
-const HASH_MEMBER_BYTES: usize = 74;
+pub(crate) const HASH_MEMBER_BYTES: usize = 74;
 
 /// The chain of one run.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod config;
 mod prepare;
 mod run;
 mod schema;
+mod verify;
 mod version;
 
 use std::ffi::OsString;
@@ -29,9 +30,9 @@ use crate::{host, logging};
 #[command(
     name = "genesys-kafka",
     disable_version_flag = true,
-    after_help = "Exit codes: 0 done, 64 usage, 69 source, broker or output is not there, or records were left \
-        undelivered,\n            77 credentials refused, 78 configuration, 1 any other failure, 130 or 143 second \
-        SIGINT or SIGTERM\n\
+    after_help = "Exit codes: 0 done, 64 usage, 65 the audit trail is broken, 69 source, broker or output is not there, or\n            \
+        records were left undelivered, 77 credentials refused, 78 configuration, 1 any other failure,\n            \
+        130 or 143 second SIGINT or SIGTERM\n\
         Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level;\n             \
         GENESYS_ENV, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET are read by the plugin"
 )]
@@ -58,6 +59,8 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Hold audit records against their hash chains, and name the first that breaks one
+    Verify(verify::Flags),
 }
 
 /// Flags that override the configuration.
@@ -143,6 +146,15 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Run(#[from] crate::run::Error),
+    /// The audit records could not be read.
+    #[error(transparent)]
+    Unverified(#[from] crate::verify::Error),
+    /// The audit records do not fit their chains.
+    #[error("audit trail: {verdict}; where and how is on standard output")]
+    Broken {
+        /// The last line of the report.
+        verdict: String,
+    },
 }
 
 impl Error {
@@ -158,6 +170,8 @@ impl Error {
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             Self::Io(_) => Exit::Failure,
             Self::Run(error) => run::exit(error),
+            Self::Unverified(_) => Exit::Unavailable,
+            Self::Broken { .. } => Exit::Broken,
         }
     }
 
@@ -165,10 +179,11 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::Config(_) | Self::Logging(_) => false,
+            Self::Usage(_) | Self::Config(_) | Self::Logging(_) | Self::Broken { .. } => false,
             Self::Check(error) => error.is_retryable(),
             Self::Io(_) => true,
             Self::Run(error) => error.is_retryable(),
+            Self::Unverified(error) => error.is_retryable(),
         }
     }
 }
@@ -193,7 +208,7 @@ pub fn execute(
         None => Err(Cli::command()
             .error(
                 ErrorKind::MissingSubcommand,
-                "a command is required: run, config or schema",
+                "a command is required: run, config, schema or verify",
             )
             .into()),
         Some(Command::Run(flags)) => {
@@ -201,6 +216,7 @@ pub fn execute(
             run::run(&flags.inputs(environment))
         }
         Some(Command::Config(flags)) => config::print(&flags.inputs(environment), out),
+        Some(Command::Verify(flags)) => verify::verify(&flags, environment, out),
         Some(Command::Schema { schema: name, flags }) => schema::print(name, &flags.inputs(environment), out),
     }
 }

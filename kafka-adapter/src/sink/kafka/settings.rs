@@ -64,6 +64,24 @@ impl KafkaSettings {
             })
     }
 
+    /// The configuration of a consumer that only reads along: it joins no group and commits nothing, sees no record of
+    /// an aborted transaction, and is told where a partition ends.
+    #[must_use]
+    pub fn reader_config(&self) -> ClientConfig {
+        let mut config = self.client_config();
+        for (name, value) in [
+            // librdkafka assigns nothing without one
+            ("group.id", "genesys-kafka-reader"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+        ] {
+            config.set(name, value);
+        }
+        config
+    }
+
     /// The configuration for any client of the cluster.
     pub(super) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
