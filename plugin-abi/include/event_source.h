@@ -378,7 +378,7 @@ extern esp_status esp_token(uint64_t source,
 // Errors: `SHORT_BUFFER`, `INVALID_ARGUMENT`, `CLOSED`, `FORKED`, `PANIC`.
 extern esp_status esp_stats(uint64_t source, struct esp_text *text, struct esp_error *error);
 
-// Returns a descriptor that polls readable while a record is queued or the source has ended, or -1.
+// Returns a descriptor that polls readable while a record is queued, an interrupt is due, or the source has ended; or -1.
 //
 // Level-triggered. Only poll it: never read, write or close it. Valid until close. Any thread.
 extern int32_t esp_poll_fd(uint64_t source);

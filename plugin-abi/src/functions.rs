@@ -169,7 +169,7 @@ mod declarations {
         /// Errors: `SHORT_BUFFER`, `INVALID_ARGUMENT`, `CLOSED`, `FORKED`, `PANIC`.
         pub fn esp_stats(source: u64, text: *mut EspText, error: *mut EspError) -> Status;
 
-        /// Returns a descriptor that polls readable while a record is queued or the source has ended, or -1.
+        /// Returns a descriptor that polls readable while a record is queued, an interrupt is due, or the source has ended; or -1.
         ///
         /// Level-triggered. Only poll it: never read, write or close it. Valid until close. Any thread.
         pub fn esp_poll_fd(source: u64) -> i32;

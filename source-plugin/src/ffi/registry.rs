@@ -1,6 +1,6 @@
 //! Handles: 64-bit generational keys, so that a stale or doubled close is a status and never undefined behaviour.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plugin_abi::EspError;
@@ -33,6 +33,10 @@ pub(super) struct Lent {
 
 static SOURCES: Mutex<Option<SlotMap<DefaultKey, Arc<Entry>>>> = Mutex::new(None);
 
+/// The process that opened a source last; 0 before the first. Asked before the lock is taken: in a child that was forked
+/// while another thread held it, nobody will ever give it back.
+static OPENED_IN: AtomicU32 = AtomicU32::new(0);
+
 fn sources() -> MutexGuard<'static, Option<SlotMap<DefaultKey, Arc<Entry>>>> {
     SOURCES.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -54,6 +58,7 @@ pub(super) fn insert(source: Source) -> u64 {
         #[cfg(test)]
         panic_at_pull: AtomicBool::new(false),
     });
+    OPENED_IN.store(std::process::id(), Ordering::Release);
     sources()
         .get_or_insert_with(SlotMap::new)
         .insert(entry)
@@ -62,14 +67,21 @@ pub(super) fn insert(source: Source) -> u64 {
 }
 
 fn find(handle: u64) -> Result<Arc<Entry>, Failure> {
+    let forked = || {
+        Failure::new(
+            status::FORKED,
+            "the process forked after esp_open; open the source in the child",
+        )
+    };
+    if ![0, std::process::id()].contains(&OPENED_IN.load(Ordering::Acquire)) {
+        return Err(forked());
+    }
     let found = key(handle).and_then(|key| sources().as_ref()?.get(key).cloned());
     let entry =
         found.ok_or_else(|| Failure::new(status::CLOSED, "the source is closed or was never open"))?;
     if entry.process_id != std::process::id() {
-        return Err(Failure::new(
-            status::FORKED,
-            "the process forked after esp_open; open the source in the child",
-        ));
+        // the child has opened a source of its own since
+        return Err(forked());
     }
     Ok(entry)
 }
@@ -113,5 +125,41 @@ pub(super) fn remove(handle: u64) -> Result<Arc<Entry>, Failure> {
             status::CLOSED,
             "the source is closed or was never open",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_was_forked_while_the_lock_was_held_is_told_so() {
+        OPENED_IN.store(std::process::id(), Ordering::Release);
+        let held = sources();
+        // SAFETY: the child calls nothing but `find`, which takes no lock here, and `_exit`.
+        let child = match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let told = matches!(find(1), Err(failure) if failure.status == status::FORKED);
+                // SAFETY: ends the child without running what belongs to the parent.
+                unsafe { nix::libc::_exit(i32::from(!told)) };
+            }
+        };
+        drop(held);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let ended = loop {
+            match waitpid(child, Some(WaitPidFlag::WNOHANG)).unwrap() {
+                WaitStatus::StillAlive if std::time::Instant::now() < deadline => std::thread::yield_now(),
+                other => break other,
+            }
+        };
+        if ended == WaitStatus::StillAlive {
+            nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+            waitpid(child, None).unwrap();
+        }
+        assert_eq!(ended, WaitStatus::Exited(child, 0));
     }
 }

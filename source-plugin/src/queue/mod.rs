@@ -244,7 +244,10 @@ impl Queue {
 
     /// Makes the pull that waits, or the next one, answer [`NoRecords::Interrupted`] once.
     pub fn interrupt(&self) {
-        self.lock().interrupted = true;
+        let mut state = self.lock();
+        state.interrupted = true;
+        self.readiness.set(self.is_readable(&state));
+        drop(state);
         self.ready.notify_all();
     }
 
@@ -283,6 +286,7 @@ impl Queue {
             }
             if state.interrupted {
                 state.interrupted = false;
+                self.readiness.set(self.is_readable(&state));
                 return (state, Some(NoRecords::Interrupted));
             }
             let now = Instant::now();
@@ -402,7 +406,7 @@ impl Queue {
     }
 
     fn is_readable(&self, state: &State) -> bool {
-        !state.chunks.is_empty() || state.ending.is_some()
+        state.interrupted || !state.chunks.is_empty() || state.ending.is_some()
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Duration) -> MutexGuard<'a, State> {

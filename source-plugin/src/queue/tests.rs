@@ -105,6 +105,10 @@ fn descriptor_is_readable_exactly_while_a_pull_would_not_wait() {
     assert!(is_readable(&queue), "level, not edge");
     queue.pull(&NOW).unwrap();
     assert!(!is_readable(&queue));
+    queue.interrupt();
+    assert!(is_readable(&queue), "a pull would not wait");
+    assert_eq!(queue.pull(&LONG).unwrap_err(), NoRecords::Interrupted);
+    assert!(!is_readable(&queue));
     queue.end(Ending::drained());
     assert!(is_readable(&queue));
 }
