@@ -143,7 +143,8 @@ mod tests {
         let child = match unsafe { fork() }.unwrap() {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                let told = matches!(find(1), Err(failure) if failure.status == status::FORKED);
+                // a number that `insert` could have given, so that it is looked for
+                let told = matches!(find((1 << 32) | 1), Err(failure) if failure.status == status::FORKED);
                 // SAFETY: ends the child without running what belongs to the parent.
                 unsafe { nix::libc::_exit(i32::from(!told)) };
             }
