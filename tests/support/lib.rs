@@ -2,7 +2,9 @@
 //!
 //! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
-//! binaries ([`process`]), a webhook's receiver ([`receiver`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no assertion about the product lives here.
+//! binaries ([`process`]), a webhook's receiver ([`receiver`]) and what its requests must be signed with
+//! ([`signature`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no
+//! assertion about the product lives here.
 //!
 //! Invariant: whatever a test binary starts ends with it, also when the test binary is killed.
 #![allow(
@@ -20,6 +22,7 @@ pub mod process;
 pub mod read_back;
 pub mod receiver;
 pub mod rig;
+pub mod signature;
 pub mod tls;
 pub mod topics;
 

@@ -41,6 +41,23 @@ pub enum Reply {
     ResetInBody(u16),
 }
 
+impl Reply {
+    /// The status that the client can know; nothing where it gets no whole head.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status)
+            | Self::WithHeader(status, ..)
+            | Self::WithBody(status, _)
+            | Self::WithText(status, _)
+            | Self::After(_, status)
+            | Self::SlowBody(status)
+            | Self::ResetInBody(status) => Some(*status),
+            Self::Silence | Self::Reset | Self::ResetInHead => None,
+        }
+    }
+}
+
 /// A request that was received whole.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -81,16 +98,9 @@ impl Request {
 
     /// Says whether it was answered with success, as far as its head.
     pub fn is_accepted(&self) -> bool {
-        match self.reply {
-            Reply::Status(status)
-            | Reply::WithHeader(status, ..)
-            | Reply::WithBody(status, _)
-            | Reply::WithText(status, _)
-            | Reply::After(_, status)
-            | Reply::SlowBody(status)
-            | Reply::ResetInBody(status) => (200..300).contains(&status),
-            Reply::Silence | Reply::Reset | Reply::ResetInHead => false,
-        }
+        self.reply
+            .status()
+            .is_some_and(|status| (200..300).contains(&status))
     }
 }
 
@@ -176,6 +186,13 @@ impl Receiver {
     #[must_use]
     pub fn received(&self) -> Vec<Request> {
         lock(&self.state).received.clone()
+    }
+
+    /// The requests from a number on.
+    #[must_use]
+    pub fn received_since(&self, number: usize) -> Vec<Request> {
+        let state = lock(&self.state);
+        state.received.get(number..).unwrap_or_default().to_vec()
     }
 
     /// Number of requests so far.
