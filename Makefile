@@ -30,9 +30,9 @@ test:
 	    target/test.log; \
 	exit $$tested
 
-# simulator, mock cluster, plugin and adapter together; ends with a proof of the counts
+# simulator, plugin, adapter and mock cluster together, ends with a proof of the counts; SINK=webhook for requests
 demo: check-prerequisites
-	@scripts/demo
+	@SINK='$(or $(SINK),kafka)' scripts/demo
 
 # one table of ratios from one run
 bench: check-prerequisites

@@ -1,4 +1,4 @@
-//! What was collected: the ground truth on one side, the topics and the adapter's own figures on the other.
+//! What was collected: the ground truth on one side, what was read back and the adapter's own figures on the other.
 //!
 //! Responsible for turning both into values that can be compared, and for a first judgement of each record: does it
 //! keep to its published schema. Refuses to compare; `proof` does. Invariant: every record read back is counted, also
@@ -6,6 +6,7 @@
 
 mod audits;
 mod records;
+mod requests;
 #[cfg(test)]
 pub(crate) mod sample;
 mod truth;
@@ -14,8 +15,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::sink::Sink;
+
 pub(crate) use audits::Audit;
-pub(crate) use records::{Control, DeadLetter, Delivered, Topic};
+pub(crate) use records::{Control, DeadLetter, Delivered, Kept};
+pub(crate) use requests::{Request, Requests};
 pub(crate) use truth::{BadFrame, SentEvent, Truth};
 
 /// What the adapter said of itself at its end.
@@ -23,8 +27,8 @@ pub(crate) use truth::{BadFrame, SentEvent, Truth};
 pub(crate) struct Summary {
     /// Each law by its name; 0 or it is broken.
     pub(crate) laws: BTreeMap<String, i64>,
-    /// Dead letters that went to the local file, since the topic refused them.
-    pub(crate) last_resort: u64,
+    /// Each count by its name.
+    pub(crate) counts: BTreeMap<String, u64>,
 }
 
 impl Summary {
@@ -40,7 +44,11 @@ impl Summary {
             laws: laws
                 .map(|(name, law)| Some((name.clone(), law.as_i64()?)))
                 .collect::<Option<_>>()?,
-            last_resort: value["lastResort"].as_u64()?,
+            counts: value
+                .as_object()?
+                .iter()
+                .filter_map(|(name, count)| Some((name.clone(), count.as_u64()?)))
+                .collect(),
         })
     }
 }
@@ -48,16 +56,20 @@ impl Summary {
 /// Everything that the proof rests on.
 #[derive(Debug, Clone)]
 pub(crate) struct Evidence {
+    /// Where the events went.
+    pub(crate) sink: Sink,
     /// What the simulator did.
     pub(crate) truth: Truth,
-    /// The events topic.
-    pub(crate) events: Topic<Delivered>,
-    /// The audit topic.
-    pub(crate) audits: Topic<Audit>,
-    /// The dead-letter topic.
-    pub(crate) dead_letters: Topic<DeadLetter>,
-    /// The control topic.
-    pub(crate) controls: Topic<Control>,
+    /// Events delivered.
+    pub(crate) events: Kept<Delivered>,
+    /// What a webhook's receiver got and answered; nothing where there is none.
+    pub(crate) requests: Requests,
+    /// Audit records.
+    pub(crate) audits: Kept<Audit>,
+    /// Dead letters.
+    pub(crate) dead_letters: Kept<DeadLetter>,
+    /// Control records.
+    pub(crate) controls: Kept<Control>,
     /// The adapter's last words, if they were found.
     pub(crate) summary: Option<Summary>,
     /// The adapter's exit code; none if a signal ended it.
@@ -77,6 +89,12 @@ impl Evidence {
             .copied()
             .unwrap_or(0)
     }
+}
+
+/// The key of an event: its conversation, else its entity.
+pub(crate) fn key_of(record: &Value) -> Option<String> {
+    let mut members = ["conversationId", "analyticsId"].into_iter();
+    members.find_map(|member| record[member].as_str().map(str::to_owned))
 }
 
 /// What tells an event from every other one.
@@ -111,14 +129,14 @@ mod tests {
     fn the_summary_is_the_last_line_of_that_name() {
         let lines = [
             "run ended",
-            r#"summary {"laws":{"frames":0,"records":-1},"lastResort":2}"#,
+            r#"summary {"laws":{"frames":0,"records":-1},"lastResort":2,"runId":"x"}"#,
             "bye",
         ];
         let summary = Summary::find(&lines.map(str::to_owned)).unwrap();
         assert_eq!(summary.laws["records"], -1);
-        assert_eq!(summary.last_resort, 2);
+        assert_eq!(summary.counts, BTreeMap::from([("lastResort".to_owned(), 2)]));
         assert_eq!(Summary::find(&["summary {".to_owned()]), None);
-        assert_eq!(Summary::find(&[r#"summary {"laws":{}}"#.to_owned()]), None);
+        assert_eq!(Summary::find(&[r#"summary {"lastResort":2}"#.to_owned()]), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use support::Launch;
 
-use crate::evidence::identity_of;
+use crate::evidence::{identity_of, key_of};
 
 /// Longest time for explaining the frames; it takes milliseconds.
 const EXPLAIN: Duration = Duration::from_secs(30);
@@ -135,11 +135,7 @@ fn predict(names: &[String], answers: &str) -> anyhow::Result<(BTreeMap<String, 
         let prediction = match (answer.outcome.as_str(), &answer.record) {
             ("event", Some(record)) => Prediction::Event {
                 identity: identity_of(record),
-                key: ["conversationId", "analyticsId"]
-                    .iter()
-                    .find_map(|member| record[member].as_str())
-                    .unwrap_or_default()
-                    .to_owned(),
+                key: key_of(record).unwrap_or_default(),
             },
             ("dead_letter", _) => Prediction::DeadLetter,
             _ => {

@@ -1,15 +1,19 @@
-//! `make demo`: simulator, plugin, adapter and Kafka on loopback, and a proof of what they did together.
+//! `make demo`: simulator, plugin, adapter and Kafka or a webhook's receiver on loopback, and a proof of what they did
+//! together.
 //!
 //! Responsible for the order of things: start, watch, stop, collect, prove. Refuses to call a run good that it could
 //! not prove. Invariant: every process that it starts ends with it, also when it is interrupted or killed.
 
+mod destination;
 mod evidence;
 mod frames;
 mod play;
 mod proof;
+mod raw;
 mod record_text;
 mod report;
 mod scenario;
+mod sink;
 mod watch;
 
 use std::process::ExitCode;
@@ -19,21 +23,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use simulator::Simulator;
-use support::{Mock, Stream};
+use support::Stream;
 
-use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Summary, Topic, Truth};
-use frames::Staged;
+use destination::Destination;
+use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Kept, Summary, Truth};
+use raw::Route;
 use report::say;
-use scenario::{AUDIT, CONTROL, DEAD_LETTER, EVENTS};
+use sink::Sink;
 use watch::Watch;
 
-/// Longest time for reading the topics to their end.
+/// Longest time for reading everything back to its end.
 const READ: Duration = Duration::from_secs(30);
 /// Lines of the adapter's log that a failure shows.
 const LOG_LINES: usize = 15;
 
 /// The exit status of a process that Ctrl-C ended, as shells count it.
 const INTERRUPTED: u8 = 130;
+/// The exit status of wrong usage, as `genesys-kafka` has it.
+const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -50,7 +57,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    match run(&interrupted) {
+    let sink = match Sink::chosen() {
+        Ok(sink) => sink,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match run(sink, &interrupted) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(_) if interrupted.load(Ordering::Relaxed) => {
@@ -65,20 +79,20 @@ fn main() -> ExitCode {
 }
 
 /// Runs the demo; says whether the proof holds.
-fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
+fn run(sink: Sink, interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let folder = tempfile::Builder::new()
         .prefix("genesys-kafka-demo-")
         .tempdir()
         .context("cannot create a temporary folder")?;
     let staged = frames::stage(folder.path())?;
-    let mock = Mock::start(&scenario::TOPICS);
+    let destination = Destination::start(sink, folder.path());
     let mut simulator = Simulator::start(scenario::options(&staged, &folder.path().join("truth.jsonl"))?)?;
-    scenario::introduction(&staged, &simulator, mock.bootstrap_servers())
+    scenario::introduction(&staged, &simulator, &destination)
         .iter()
         .for_each(|line| say(line));
 
-    let mut watch = Watch::start(mock.bootstrap_servers())?;
-    let mut adapter = play::start(folder.path(), &simulator, mock.bootstrap_servers())?;
+    let mut watch = destination.watch()?;
+    let mut adapter = play::start(folder.path(), &simulator, &destination)?;
     let played = play::watch_traffic(&simulator, &mut watch, &mut adapter, interrupted);
     let stopped = played.and_then(|()| play::stop(&mut watch, &mut adapter, interrupted));
     let log = adapter.lines(Stream::Stderr);
@@ -86,7 +100,8 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let holds = match stopped {
         Ok(exit_code) => {
             simulator.stop()?;
-            let evidence = collect(&simulator, &staged, &mut watch, &log, exit_code)?;
+            let truth = Truth::read(&simulator.truth(), &staged.predictions)?;
+            let evidence = collect(truth, &destination, &mut watch, &log, exit_code)?;
             conclude(&evidence, &watch)
         }
         Err(error) => {
@@ -105,25 +120,23 @@ fn run(interrupted: &AtomicBool) -> anyhow::Result<bool> {
 }
 
 fn collect(
-    simulator: &Simulator,
-    staged: &Staged,
+    truth: Truth,
+    destination: &Destination,
     watch: &mut Watch,
     log: &[String],
     exit_code: Option<i32>,
 ) -> anyhow::Result<Evidence> {
     let ends = watch.finish(READ)?;
-    let end = |topic: &str| ends.get(topic).copied().unwrap_or(0);
+    let end = |route: Route| ends.get(&route).copied().unwrap_or(0);
+    let of = |route: Route| (watch.of(route), end(route), route.schema());
     Ok(Evidence {
-        truth: Truth::read(&simulator.truth(), &staged.predictions)?,
-        events: Topic::read(watch.of(EVENTS), end(EVENTS), "event", Delivered::read)?,
-        audits: Topic::read(watch.of(AUDIT), end(AUDIT), "audit", Audit::read)?,
-        dead_letters: Topic::read(
-            watch.of(DEAD_LETTER),
-            end(DEAD_LETTER),
-            "dead-letter",
-            DeadLetter::read,
-        )?,
-        controls: Topic::read(watch.of(CONTROL), end(CONTROL), "control", Control::read)?,
+        sink: destination.sink(),
+        truth,
+        events: Kept::read(of(Route::Event), Delivered::read)?,
+        requests: destination.requests(),
+        audits: Kept::read(of(Route::Audit), Audit::read)?,
+        dead_letters: Kept::read(of(Route::DeadLetter), DeadLetter::read)?,
+        controls: Kept::read(of(Route::Control), Control::read)?,
         summary: Summary::find(log),
         exit_code,
     })
@@ -131,21 +144,26 @@ fn collect(
 
 /// Prints proof and samples; says whether everything holds.
 fn conclude(evidence: &Evidence, watch: &Watch) -> bool {
-    say("\none record of each topic, long values cut");
-    for (topic, wanted) in [
-        (EVENTS, "\"eventId\""),
-        (AUDIT, "\"processed\""),
-        (DEAD_LETTER, "malformed"),
-        (CONTROL, "gap_closed"),
+    say("\none record of each kind, long values cut");
+    for (route, wanted) in [
+        (Route::Event, "\"eventId\""),
+        (Route::Audit, "\"processed\""),
+        (Route::DeadLetter, "malformed"),
+        (Route::Control, "gap_closed"),
     ] {
-        let records = watch.of(topic);
-        let holds = |record: &&support::ReadRecord| record_text::text_of(record).contains(wanted);
-        if let Some(record) = records.iter().find(holds).or(records.first()) {
-            say(&record_text::shown(topic, record));
+        let records = watch.of(route);
+        let mut fitting = records.iter().filter(|record| record.text().contains(wanted));
+        if let Some(record) = fitting.next().or(records.first()) {
+            say(&record_text::shown(route, record));
         }
     }
     let comparisons = proof::prove(evidence);
-    say("proof, from the simulator's ground truth and the topics read back");
+    say(match evidence.sink {
+        Sink::Kafka => "proof, from the simulator's ground truth and the topics read back",
+        Sink::Webhook => {
+            "proof, from the simulator's ground truth, the requests received and the files read back"
+        }
+    });
     for comparison in &comparisons {
         say(&report::line(comparison));
     }

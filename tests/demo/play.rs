@@ -12,16 +12,17 @@ use nix::sys::signal::Signal;
 use simulator::Simulator;
 use support::{Launch, Process, Stream};
 
-use crate::record_text;
+use crate::destination::Destination;
+use crate::raw::Route;
 use crate::report::{self, Progress, Status, say};
-use crate::scenario::{self, AUDIT, CONTROL, DEAD_LETTER, EVENTS, TRAFFIC_S};
+use crate::scenario::{self, TRAFFIC_S};
 use crate::watch::Watch;
 
 /// Time between two looks at everything.
 const TICK: Duration = Duration::from_secs(1);
 /// Longest time for the traffic: its length, the start, and what a busy machine adds.
 const TRAFFIC: Duration = Duration::from_secs(TRAFFIC_S + 60);
-/// Silence of the topics after which nothing more is expected, where a reset has discarded something.
+/// Silence of the destination after which nothing more is expected, where a reset has discarded something.
 const QUIET: Duration = Duration::from_secs(5);
 /// Longest time for everything sent to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -35,20 +36,18 @@ const DRAIN: Duration = Duration::from_secs(40);
 pub(crate) fn start(
     folder: &Path,
     simulator: &Simulator,
-    bootstrap_servers: &str,
+    destination: &Destination,
 ) -> anyhow::Result<Process> {
     let config = folder.join("genesys-kafka.toml");
-    scenario::write_config(
-        &config,
-        bootstrap_servers,
-        simulator,
-        &folder.join("last-resort.jsonl"),
-    )?;
+    scenario::write_config(&config, simulator, destination)?;
     let mut launch = Launch::binary("genesys-kafka")
         .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
         .current_dir(folder)
         .env("NO_COLOR", "1");
-    for (name, value) in scenario::credentials() {
+    for (name, value) in scenario::credentials()
+        .into_iter()
+        .chain(destination.environment())
+    {
         launch = launch.env(name, value);
     }
     Ok(launch.start())
@@ -73,9 +72,9 @@ pub(crate) fn watch_traffic(
         let log = adapter.lines(Stream::Stderr);
         progress.show(&Status {
             sent: counters.events_sent,
-            delivered: watch.count(EVENTS),
-            audit: watch.count(AUDIT),
-            dead_letters: watch.count(DEAD_LETTER),
+            delivered: watch.count(Route::Event),
+            audit: watch.count(Route::Audit),
+            dead_letters: watch.count(Route::DeadLetter),
             duplicates: report::metric(&log, "totalDuplicated").unwrap_or(0),
             gaps: gaps_opened(watch),
             queue_depth: report::metric(&log, "queueDepth").unwrap_or(0),
@@ -97,8 +96,8 @@ pub(crate) fn watch_traffic(
             let since = done_at.get_or_insert_with(Instant::now).elapsed();
             // each leaves one record, and each record one audit record beside that of the run's start
             let records = counters.events_sent + counters.malformed + counters.replayed;
-            let arrived =
-                watch.count(EVENTS) + watch.count(DEAD_LETTER) >= records && watch.count(AUDIT) > records;
+            let arrived = watch.count(Route::Event) + watch.count(Route::DeadLetter) >= records
+                && watch.count(Route::Audit) > records;
             if arrived || watch.quiet() >= QUIET || since >= ARRIVAL {
                 progress.end();
                 return Ok(());
@@ -109,9 +108,9 @@ pub(crate) fn watch_traffic(
 
 fn gaps_opened(watch: &Watch) -> u64 {
     let opened = watch
-        .of(CONTROL)
+        .of(Route::Control)
         .iter()
-        .filter(|record| record_text::text_of(record).contains("\"gap_opened\""));
+        .filter(|record| record.text().contains("\"gap_opened\""));
     opened.count() as u64
 }
 

@@ -1,17 +1,20 @@
-//! The proof: what the simulator did against what the topics hold, as comparisons of two numbers each.
+//! The proof: what the simulator did against what arrived, as comparisons of two numbers each.
 //!
-//! Responsible for the list of comparisons. Refuses every excuse for a missing frame but one: it was sent inside the
-//! interval of a recorded and closed gap, where a reset may discard what lay unread in the socket. Invariant: a
-//! comparison holds if and only if its two numbers are equal.
+//! Responsible for the list of comparisons, which is one for every way out; a webhook adds what only requests can show.
+//! Refuses every excuse for a missing frame but one: it was sent inside the interval of a recorded and closed gap, where
+//! a reset may discard what lay unread in the socket. Invariant: a comparison holds if and only if its two numbers are
+//! equal.
 
 mod audit;
 mod dead_letters;
 mod events;
 mod gaps;
 mod received;
+mod requests;
 mod run;
 
 use crate::evidence::Evidence;
+use crate::sink::Sink;
 
 /// One line of the proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,9 +105,14 @@ impl Discarded {
 /// Every comparison.
 pub(crate) fn prove(evidence: &Evidence) -> Vec<Comparison> {
     let discarded = Discarded::of(evidence);
+    let of_requests = match evidence.sink {
+        Sink::Kafka => Vec::new(),
+        Sink::Webhook => requests::compare(evidence),
+    };
     [
         received::compare(evidence, discarded),
         events::compare(evidence, discarded),
+        of_requests,
         dead_letters::compare(evidence, discarded),
         audit::compare(evidence),
         gaps::compare(evidence),
@@ -120,7 +128,12 @@ mod tests {
 
     /// What no longer holds once the sound sample has been changed.
     pub(super) fn broken(change: impl FnOnce(&mut Evidence)) -> Vec<&'static str> {
-        let mut evidence = evidence();
+        broken_of(Sink::Kafka, change)
+    }
+
+    /// What no longer holds once the sound sample of a way out has been changed.
+    pub(super) fn broken_of(sink: Sink, change: impl FnOnce(&mut Evidence)) -> Vec<&'static str> {
+        let mut evidence = evidence(sink);
         change(&mut evidence);
         let failing = prove(&evidence)
             .into_iter()
@@ -130,9 +143,32 @@ mod tests {
 
     #[test]
     fn the_sound_sample_proves_everything() {
-        assert_eq!(broken(|_| {}), [""; 0]);
-        let discarded = Discarded::of(&evidence());
-        assert_eq!((discarded.events, discarded.total()), (1, 1));
+        for sink in [Sink::Kafka, Sink::Webhook] {
+            assert_eq!(broken_of(sink, |_| {}), [""; 0], "{sink:?}");
+            let discarded = Discarded::of(&evidence(sink));
+            assert_eq!((discarded.events, discarded.total()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn the_readme_states_the_number_of_comparisons() {
+        let readme = std::fs::read_to_string(support::workspace_root().join("README.md")).unwrap();
+        let [kafka, webhook] = [Sink::Kafka, Sink::Webhook].map(|sink| prove(&evidence(sink)).len());
+        for line in [
+            format!("the proof holds: {kafka} comparisons\n"),
+            format!(" of {kafka} shown)"),
+            format!("({webhook} comparisons)"),
+        ] {
+            assert!(readme.contains(&line), "README.md lacks: {line}");
+        }
+        // what it shows of the proof are lines of the proof
+        let shown: Vec<&str> = readme.lines().filter(|line| line.starts_with("  ✓ ")).collect();
+        assert!(readme.contains(&format!("({} of {kafka} shown)", shown.len())));
+        let all = prove(&evidence(Sink::Kafka));
+        for line in shown {
+            let known = all.iter().any(|comparison| line.contains(comparison.what));
+            assert!(known, "README.md shows what is not compared: {line}");
+        }
     }
 
     #[test]

@@ -1,40 +1,29 @@
-//! A record of a topic as a person reads it.
+//! A record as a person reads it.
 //!
 //! Responsible for one sample record. Refuses to print a value longer than a few lines: long texts and lists are cut,
 //! members are not. Invariant: what is cut says so.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
-use support::ReadRecord;
+
+use crate::destination::Destination;
+use crate::raw::{Raw, Route};
 
 /// Longest string of a sample record, in characters.
 const STRING: usize = 72;
 /// Most members of an array of a sample record.
 const MEMBERS: usize = 1;
 
-/// The value of a record as text.
-pub(crate) fn text_of(record: &ReadRecord) -> Cow<'_, str> {
-    String::from_utf8_lossy(record.value.as_deref().unwrap_or_default())
-}
-
-/// One record of a topic, shortened.
-pub(crate) fn shown(topic: &str, record: &ReadRecord) -> String {
-    let mut text = format!(
-        "{topic}  partition {}  offset {}  key {}\n",
-        record.partition,
-        record.offset,
-        if record.key.is_some() {
-            record.key_text()
-        } else {
-            "none".to_owned()
-        }
-    );
-    for (name, value) in &record.headers {
-        let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
-        text.push_str(&format!("  {name}: {}\n", shortened_text(&value)));
+/// One record of a kind, shortened, with what it is wrapped in.
+pub(crate) fn shown(route: Route, record: &Raw) -> String {
+    let mut text = Destination::name_of(route, &record.place);
+    if let Some(key) = &record.key {
+        text.push_str(&format!("  key {key}"));
     }
-    let value = serde_json::from_str(&text_of(record)).unwrap_or(Value::Null);
+    text.push('\n');
+    for (name, value) in &record.headers {
+        text.push_str(&format!("  {name}: {}\n", shortened_text(value)));
+    }
+    let value = serde_json::from_slice(&record.bytes).unwrap_or(Value::Null);
     let pretty = serde_json::to_string_pretty(&shortened(value)).unwrap_or_default();
     for line in pretty.lines() {
         text.push_str(&format!("  {line}\n"));

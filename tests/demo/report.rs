@@ -16,11 +16,11 @@ const SPARSE: Duration = Duration::from_secs(5);
 pub(crate) struct Status {
     /// Events that the simulator has sent.
     pub(crate) sent: u64,
-    /// Records in the events topic.
+    /// Events delivered.
     pub(crate) delivered: u64,
-    /// Records in the audit topic.
+    /// Audit records.
     pub(crate) audit: u64,
-    /// Records in the dead-letter topic.
+    /// Dead letters.
     pub(crate) dead_letters: u64,
     /// Duplicates that the plugin has removed, by the adapter's last metrics line.
     pub(crate) duplicates: u64,

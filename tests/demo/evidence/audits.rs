@@ -1,4 +1,4 @@
-//! The records of the audit topic, with the hash that their bytes really have.
+//! Audit records, with the hash that their bytes really have.
 //!
 //! Responsible for one record. Refuses one whose members have other types than the schema says. Invariant: the
 //! computed hash is of the bytes as they were read, not of what was understood of them.
@@ -8,21 +8,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use support::ReadRecord;
+
+use crate::raw::{Place, Raw};
 
 /// Bytes of `,"hash":"` + 64 digits + `"}`, with which every audit record ends.
 const HASH_END_BYTES: usize = 75;
-
-/// Where an audit record says that a record went.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Outcome {
-    /// The topic.
-    pub(crate) topic: Option<String>,
-    /// The partition.
-    pub(crate) partition: Option<i32>,
-    /// The offset.
-    pub(crate) offset: Option<i64>,
-}
 
 /// An audit record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -32,8 +22,9 @@ pub(crate) struct Audit {
     pub(crate) status: String,
     /// The record's id.
     pub(crate) event_id: Option<String>,
-    /// Where it went.
-    pub(crate) outcome: Option<Outcome>,
+    /// Where it went, as it says; nothing where it says so or names no place.
+    #[serde(skip)]
+    pub(crate) outcome: Option<Place>,
     /// Number in the run.
     pub(crate) sequence: u64,
     /// Hash of the record before.
@@ -49,13 +40,14 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Reads a record of the audit topic.
-    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
-        let bytes = record.value.as_deref()?;
+    /// Reads an audit record.
+    pub(crate) fn read(record: &Raw, value: &Value) -> Option<Self> {
+        let bytes = record.bytes.as_slice();
         let mut canonical = bytes.get(..bytes.len().checked_sub(HASH_END_BYTES)?)?.to_vec();
         canonical.push(b'}');
         let digest = Sha256::digest(&canonical);
         Some(Self {
+            outcome: Place::deserialize(&value["outcome"]).ok(),
             computed_hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             ..Self::deserialize(value).ok()?
         })
@@ -65,15 +57,17 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raw::Wrapping;
 
-    fn raw(text: &str) -> ReadRecord {
-        ReadRecord {
-            partition: 0,
-            offset: 0,
+    fn raw(text: &str) -> Raw {
+        Raw {
+            place: Place::File {
+                path: "audit.jsonl".to_owned(),
+            },
             key: None,
             headers: Vec::new(),
-            value: Some(text.as_bytes().to_vec()),
-            timestamp: None,
+            bytes: text.as_bytes().to_vec(),
+            wrapping: Wrapping::Bare,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The records of the four topics, as far as the proof looks at them.
+//! The records that were read back, as far as the proof looks at them.
 //!
 //! Responsible for reading each record against its published schema. Refuses none: what cannot be read counts as a
 //! record that does not keep to its schema. Invariant: `conforming` never exceeds `total`.
@@ -6,55 +6,52 @@
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::Value;
-use support::ReadRecord;
 
 use crate::evidence::identity_of;
+use crate::raw::{Place, Raw};
 
-/// One topic, read to its end.
+/// The records of one kind, read to their end.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Topic<R> {
-    /// Records that could be read, in order of partition and offset.
+pub(crate) struct Kept<R> {
+    /// Records that could be read, in the order in which they lie.
     pub(crate) records: Vec<R>,
     /// Records read back.
     pub(crate) total: u64,
-    /// Records that keep to the topic's schema.
+    /// Records that keep to their schema.
     pub(crate) conforming: u64,
-    /// Records that the topic holds by its end offsets.
+    /// Records that are there, by the end of the topic or file, or as the receiver counts.
     pub(crate) end: u64,
 }
 
-impl<R> Topic<R> {
+impl<R> Kept<R> {
     /// Reads the records with `read` and holds each against `schemas/<schema>.schema.json`.
     ///
     /// # Errors
     /// A schema that cannot be read; not retryable.
     pub(crate) fn read(
-        raw: &[ReadRecord],
-        end: u64,
-        schema: &str,
-        read: fn(&ReadRecord, &Value) -> Option<R>,
+        (raw, end, schema): (&[Raw], u64, &str),
+        read: fn(&Raw, &Value) -> Option<R>,
     ) -> anyhow::Result<Self> {
         let path = support::workspace_root().join(format!("schemas/{schema}.schema.json"));
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let validator = jsonschema::validator_for(&serde_json::from_str(&text)?)
             .with_context(|| format!("{} is no schema", path.display()))?;
-        let mut topic = Self {
+        let mut kept = Self {
             records: Vec::with_capacity(raw.len()),
             total: raw.len() as u64,
             conforming: 0,
             end,
         };
         for record in raw {
-            let value: Option<Value> =
-                serde_json::from_slice(record.value.as_deref().unwrap_or_default()).ok();
+            let value = record.record();
             let conforms = value.as_ref().is_some_and(|value| validator.is_valid(value));
             if let Some(read) = value.as_ref().and_then(|value| read(record, value)) {
-                topic.conforming += u64::from(conforms);
-                topic.records.push(read);
+                kept.conforming += u64::from(conforms);
+                kept.records.push(read);
             }
         }
-        Ok(topic)
+        Ok(kept)
     }
 }
 
@@ -68,17 +65,17 @@ pub(crate) struct Delivered {
     /// Its key.
     pub(crate) key: String,
     /// Where it lies.
-    pub(crate) place: (i32, i64),
+    pub(crate) place: Place,
 }
 
 impl Delivered {
-    /// Reads a record of the events topic.
-    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
+    /// Reads an event.
+    pub(crate) fn read(record: &Raw, value: &Value) -> Option<Self> {
         Some(Self {
             identity: identity_of(value),
             event_id: value["eventId"].as_str()?.to_owned(),
-            key: record.key_text(),
-            place: (record.partition, record.offset),
+            key: record.key.clone().unwrap_or_default(),
+            place: record.place.clone(),
         })
     }
 }
@@ -90,20 +87,23 @@ pub(crate) struct DeadLetter {
     pub(crate) id: String,
     /// Name of the shard in it.
     pub(crate) source: String,
-    /// The frame.
+    /// Why.
+    pub(crate) reason: String,
+    /// The frame, or the event that was refused.
     pub(crate) text: Option<String>,
     /// Where it lies.
-    pub(crate) place: (i32, i64),
+    pub(crate) place: Place,
 }
 
 impl DeadLetter {
-    /// Reads a record of the dead-letter topic.
-    pub(crate) fn read(record: &ReadRecord, value: &Value) -> Option<Self> {
+    /// Reads a dead letter.
+    pub(crate) fn read(record: &Raw, value: &Value) -> Option<Self> {
         Some(Self {
             id: value["deadLetterId"].as_str()?.to_owned(),
             source: value["source"].as_str()?.to_owned(),
+            reason: value["reason"].as_str()?.to_owned(),
             text: value["frame"]["text"].as_str().map(str::to_owned),
-            place: (record.partition, record.offset),
+            place: record.place.clone(),
         })
     }
 }
@@ -126,8 +126,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Reads a record of the control topic.
-    pub(crate) fn read(_: &ReadRecord, value: &Value) -> Option<Self> {
+    /// Reads a control record.
+    pub(crate) fn read(_: &Raw, value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let time_us = |text: String| Some(text.parse::<Timestamp>().ok()?.as_microsecond());
         Some(Self {
@@ -144,15 +144,19 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raw::Wrapping;
 
-    fn raw(value: &[u8]) -> ReadRecord {
-        ReadRecord {
-            partition: 2,
-            offset: 5,
-            key: Some(b"k".to_vec()),
+    fn raw(value: &[u8]) -> Raw {
+        Raw {
+            place: Place::Kafka {
+                topic: "t".to_owned(),
+                partition: 2,
+                offset: 5,
+            },
+            key: Some("k".to_owned()),
             headers: Vec::new(),
-            value: Some(value.to_vec()),
-            timestamp: None,
+            bytes: value.to_vec(),
+            wrapping: Wrapping::Bare,
         }
     }
 
@@ -167,19 +171,19 @@ mod tests {
             raw(&sample("event/invalid/version-2.json")),
             raw(b"no JSON"),
         ];
-        let topic = Topic::read(&raw, 3, "event", Delivered::read).unwrap();
-        assert_eq!((topic.total, topic.conforming, topic.records.len()), (3, 1, 2));
+        let kept = Kept::read((&raw, 3, "event"), Delivered::read).unwrap();
+        assert_eq!((kept.total, kept.conforming, kept.records.len()), (3, 1, 2));
         assert_eq!(
-            (topic.records[0].place, topic.records[0].key.as_str()),
-            ((2, 5), "k")
+            (kept.records[0].place.lane(), kept.records[0].key.as_str()),
+            (2, "k")
         );
     }
 
     #[test]
     fn a_closed_gap_is_read_with_its_times() {
         let raw = raw(&sample("control/valid/reconnect-closed.json"));
-        let topic = Topic::read(&[raw], 1, "control", Control::read).unwrap();
-        let gap = &topic.records[0];
+        let kept = Kept::read((&[raw], 1, "control"), Control::read).unwrap();
+        let gap = &kept.records[0];
         assert!(
             gap.kind == "gap_closed" && gap.to_us.is_some_and(|to_us| gap.from_us <= to_us),
             "{gap:?}"

@@ -1,10 +1,11 @@
-//! The audit topic: one record per delivery, naming the place where it really is; one run, one unbroken chain.
+//! The audit: one record per delivery, naming the place where it really is; one run, one unbroken chain.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Comparison;
 use crate::evidence::{Audit, Evidence};
-use crate::scenario::{DEAD_LETTER, EVENTS};
+use crate::raw::Place;
+use crate::sink::Sink;
 
 pub(super) const PROCESSED: &str = "`processed` audits that name the event's real place";
 pub(super) const PROCESSED_TOTAL: &str = "`processed` audits in all";
@@ -18,41 +19,38 @@ fn with<'a>(evidence: &'a Evidence, status: &'a str) -> impl Iterator<Item = &'a
     audits.filter(move |audit| audit.status == status)
 }
 
-/// Audits whose topic, partition and offset hold the record of their id; one place counts once.
+/// Audits whose outcome is the place where the record of their id lies; one record counts once.
 fn placed<'a>(
     audits: impl Iterator<Item = &'a Audit>,
-    topic: &str,
-    there: &HashMap<(i32, i64), &str>,
+    there: impl Iterator<Item = (&'a str, &'a Place)>,
 ) -> usize {
-    let mut places = HashSet::new();
-    for audit in audits {
-        let Some(outcome) = &audit.outcome else { continue };
-        let (Some(partition), Some(offset)) = (outcome.partition, outcome.offset) else {
-            continue;
-        };
-        let place = (partition, offset);
-        if outcome.topic.as_deref() == Some(topic) && there.get(&place).copied() == audit.event_id.as_deref()
-        {
-            places.insert(place);
-        }
-    }
-    places.len()
+    let mut there: HashSet<(&str, &Place)> = there.collect();
+    let stated = audits.filter_map(|audit| Some((audit.event_id.as_deref()?, audit.outcome.as_ref()?)));
+    stated.filter(|place| there.remove(place)).count()
 }
 
 pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
     let events = evidence.events.records.iter();
-    let events = events
-        .map(|event| (event.place, event.event_id.as_str()))
-        .collect();
+    let events = events.map(|event| (event.event_id.as_str(), &event.place));
     let letters = evidence.dead_letters.records.iter();
-    let letters = letters.map(|letter| (letter.place, letter.id.as_str())).collect();
+    let letters = letters.map(|letter| (letter.id.as_str(), &letter.place));
     let (total, dead) = (evidence.events.total, evidence.dead_letters.total);
+    let [events_by, letters_by] = match evidence.sink {
+        Sink::Kafka => [
+            "events, by topic, partition and offset",
+            "dead letters, by topic, partition and offset",
+        ],
+        Sink::Webhook => [
+            "events, by the attempt that was accepted and its status",
+            "dead letters, by file",
+        ],
+    };
     vec![
         Comparison::new(
             PROCESSED,
-            placed(with(evidence, "processed"), EVENTS, &events),
+            placed(with(evidence, "processed"), events),
             total,
-            "events, by topic, partition and offset",
+            events_by,
         ),
         Comparison::new(
             PROCESSED_TOTAL,
@@ -62,9 +60,9 @@ pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
         ),
         Comparison::new(
             DEAD_LETTERED,
-            placed(with(evidence, "dead_lettered"), DEAD_LETTER, &letters),
+            placed(with(evidence, "dead_lettered"), letters),
             dead,
-            "dead letters",
+            letters_by,
         ),
         Comparison::new(
             "`dead_lettered` audits in all",
@@ -81,7 +79,7 @@ pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
             "audit records read back, each hash computed again",
         ),
         Comparison::new(
-            "audit records in the topic",
+            "audit records in all",
             evidence.audits.total,
             evidence.counted("audits"),
             "counted by `run_closed`",
@@ -110,16 +108,51 @@ fn links(audits: &[Audit]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::broken;
+    use super::super::tests::{broken, broken_of};
     use super::*;
+    use crate::scenario::EVENTS;
 
     #[test]
     fn a_wrong_offset_in_an_audit_is_seen() {
         let broken = broken(|evidence| {
-            let outcome = evidence.audits.records[1].outcome.as_mut().unwrap();
-            outcome.offset = outcome.offset.map(|offset| offset + 1);
+            let Some(Place::Kafka { offset, .. }) = &mut evidence.audits.records[1].outcome else {
+                panic!("{:?}", evidence.audits.records[1]);
+            };
+            *offset += 1;
         });
         assert_eq!(broken, [PROCESSED]);
+    }
+
+    #[test]
+    fn an_audit_that_states_another_answer_than_was_given_is_seen() {
+        for stated in [
+            Place::Webhook {
+                status: 202,
+                attempt: 1,
+            },
+            Place::Webhook {
+                status: 200,
+                attempt: 9,
+            },
+            Place::File {
+                path: "requests".to_owned(),
+            },
+        ] {
+            let broken = broken_of(Sink::Webhook, |evidence| {
+                evidence.audits.records[1].outcome = Some(stated);
+            });
+            assert_eq!(broken, [PROCESSED]);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_in_another_file_than_its_audit_says_is_seen() {
+        let broken = broken_of(Sink::Webhook, |evidence| {
+            evidence.dead_letters.records[0].place = Place::File {
+                path: "elsewhere.jsonl".to_owned(),
+            };
+        });
+        assert_eq!(broken, [DEAD_LETTERED]);
     }
 
     #[test]
@@ -150,7 +183,10 @@ mod tests {
                 .records
                 .iter_mut()
                 .find(|audit| audit.status == "dead_lettered");
-            audit.unwrap().outcome.as_mut().unwrap().topic = Some(EVENTS.to_owned());
+            let Some(Place::Kafka { topic, .. }) = &mut audit.unwrap().outcome else {
+                panic!("an audit of a dead letter without a place");
+            };
+            *topic = EVENTS.to_owned();
         });
         assert_eq!(broken, [DEAD_LETTERED]);
     }

@@ -1,14 +1,14 @@
-//! The dead-letter topic against the frames that were sent to land there, text by text.
+//! The dead letters against the frames that were sent to become some, text by text, and the events that were refused.
 
 use std::collections::HashMap;
 
-use super::{Comparison, Discarded};
+use super::{Comparison, Discarded, requests};
 use crate::evidence::{BadFrame, Evidence};
 
-pub(super) const LETTERS: &str = "bad frames in the dead-letter topic";
-pub(super) const SURPLUS: &str = "dead letters that match no such frame";
+pub(super) const LETTERS: &str = "bad frames kept as dead letters";
+pub(super) const SURPLUS: &str = "dead letters of anything else";
 
-/// Bad frames that are not in the topic; two of the same text need two dead letters.
+/// Bad frames that no dead letter holds; two of the same text need two dead letters.
 pub(super) fn missing(evidence: &Evidence) -> Vec<&BadFrame> {
     let mut letters: HashMap<&str, u64> = HashMap::new();
     for text in evidence
@@ -37,6 +37,7 @@ pub(super) fn missing(evidence: &Evidence) -> Vec<&BadFrame> {
 pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparison> {
     let sent = evidence.truth.bad_frames.len();
     let found = sent - missing(evidence).len();
+    let refused = requests::refused_and_kept(evidence);
     vec![
         Comparison::new(
             LETTERS,
@@ -49,15 +50,15 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
         ),
         Comparison::new(
             SURPLUS,
-            evidence.dead_letters.total.abs_diff(found as u64),
+            evidence.dead_letters.total.abs_diff((found + refused) as u64),
             0_u64,
             "",
         ),
         Comparison::new(
-            "records in the dead-letter topic",
+            "dead letters in all",
             evidence.dead_letters.total,
-            evidence.counted("deadLetters"),
-            "dead letters counted by the plugin",
+            evidence.counted("deadLetters") + refused as u64,
+            format!("dead letters counted by the plugin, and {refused} events refused by the destination"),
         ),
     ]
 }

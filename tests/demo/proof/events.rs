@@ -1,13 +1,14 @@
-//! The events topic against the ground truth: each once, with its id and key, in order per key.
+//! The events delivered against the ground truth: each once, with its id and key, in order per key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Comparison, Discarded};
 use crate::evidence::{Delivered, Evidence, SentEvent};
+use crate::sink::Sink;
 
 pub(super) const ONCE: &str = "events delivered exactly once";
 pub(super) const SURPLUS: &str = "events that are there twice or were never sent";
-pub(super) const COUNTED: &str = "records in the events topic";
+pub(super) const COUNTED: &str = "events delivered or refused";
 pub(super) const DISORDER: &str = "events out of order for their key";
 
 fn by_identity(evidence: &Evidence) -> HashMap<&str, Vec<&Delivered>> {
@@ -18,13 +19,19 @@ fn by_identity(evidence: &Evidence) -> HashMap<&str, Vec<&Delivered>> {
     delivered
 }
 
-/// Events that were sent and are not in the topic.
+/// Events that were sent and that no destination has seen.
 pub(super) fn missing(evidence: &Evidence) -> impl Iterator<Item = &SentEvent> {
     let there: BTreeSet<&str> = evidence
         .events
         .records
         .iter()
         .map(|event| event.identity.as_str())
+        .chain(
+            evidence
+                .requests
+                .refused()
+                .map(|request| request.identity.as_str()),
+        )
         .collect();
     let sent = evidence.truth.events.iter();
     sent.filter(move |event| !there.contains(event.identity.as_str()))
@@ -42,21 +49,28 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
         [one] => one.key == sent.key && sent.id.as_ref().is_none_or(|id| *id == one.event_id),
         _ => false,
     });
+    let refused = evidence.requests.refused().count();
     let there = sent.iter().filter(|sent| !of(sent).is_empty()).count() as u64;
     vec![
         Comparison::new(
             ONCE,
             once.count(),
-            sent.len() - discarded.events,
-            format!(
-                "events sent to an open socket, {} more discarded by the reset inside its gap",
-                discarded.events
-            ),
+            sent.len().saturating_sub(discarded.events + refused),
+            match evidence.sink {
+                Sink::Kafka => format!(
+                    "events sent to an open socket, {} more discarded by the reset inside its gap",
+                    discarded.events
+                ),
+                Sink::Webhook => format!(
+                    "events sent to an open socket, {refused} more refused and {} discarded by the reset",
+                    discarded.events
+                ),
+            },
         ),
         Comparison::new(SURPLUS, evidence.events.total.abs_diff(there), 0_u64, ""),
         Comparison::new(
             COUNTED,
-            evidence.events.total,
+            evidence.events.total + refused as u64,
             evidence.counted("events"),
             "events counted by the plugin",
         ),
@@ -72,7 +86,7 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
     ]
 }
 
-/// Steps back within a key, and keys that lie in more than one partition.
+/// Steps back within a key, and keys that lie in more than one partition; requests are one sequence.
 fn disorder(evidence: &Evidence) -> u64 {
     let sent = evidence.truth.events.iter().enumerate();
     let order: HashMap<&str, usize> = sent
@@ -84,9 +98,9 @@ fn disorder(evidence: &Evidence) -> u64 {
         let Some(&place) = order.get(event.identity.as_str()) else {
             continue;
         };
-        let partition = event.place.0;
-        if let Some((before_in, before)) = last.insert(&event.key, (partition, place)) {
-            steps += u64::from(before_in != partition || place < before);
+        let lane = event.place.lane();
+        if let Some((before_in, before)) = last.insert(&event.key, (lane, place)) {
+            steps += u64::from(before_in != lane || place < before);
         }
     }
     steps
@@ -94,8 +108,9 @@ fn disorder(evidence: &Evidence) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::broken;
+    use super::super::tests::{broken, broken_of};
     use super::*;
+    use crate::evidence::sample::at;
 
     #[test]
     fn a_lost_event_is_seen() {
@@ -115,7 +130,7 @@ mod tests {
         let broken = broken(|evidence| {
             let events = &mut evidence.events.records;
             assert_eq!(events[0].key, events[1].key);
-            let (first, second) = (events[0].place, events[1].place);
+            let (first, second) = (events[0].place.clone(), events[1].place.clone());
             events.swap(0, 1);
             (events[0].place, events[1].place) = (first, second);
             let audits = &mut evidence.audits.records;
@@ -126,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_key_in_two_partitions_is_disorder() {
-        let broken = broken(|evidence| evidence.events.records[1].place.0 = 7);
+        let broken = broken(|evidence| evidence.events.records[1].place = at(7, 0));
         assert!(broken.contains(&DISORDER), "{broken:?}");
     }
 
@@ -134,7 +149,7 @@ mod tests {
     fn an_event_delivered_twice_or_never_sent_is_seen() {
         let twice = broken(|evidence| {
             let mut again = evidence.events.records[0].clone();
-            again.place = (0, 99);
+            again.place = at(0, 99);
             evidence.events.records.push(again);
             evidence.events.total += 1;
         });
@@ -144,6 +159,38 @@ mod tests {
             invented.contains(&ONCE) && invented.contains(&SURPLUS),
             "{invented:?}"
         );
+    }
+
+    #[test]
+    fn requests_of_one_conversation_that_changed_places_are_seen() {
+        let broken = broken_of(Sink::Webhook, |evidence| {
+            let events = &mut evidence.events.records;
+            let later = events.iter().skip(1).position(|event| event.key == events[0].key);
+            events.swap(0, later.unwrap() + 1);
+        });
+        assert_eq!(broken, [DISORDER]);
+    }
+
+    #[test]
+    fn an_event_that_was_refused_and_delivered_all_the_same_is_seen() {
+        let broken = broken_of(Sink::Webhook, |evidence| {
+            let refused = evidence.requests.refused().next().unwrap().clone();
+            let mut events = evidence.truth.events.iter();
+            let sent = events.find(|event| event.identity == refused.identity).unwrap();
+            let delivered = Delivered {
+                identity: refused.identity,
+                event_id: refused.id,
+                key: sent.key.clone(),
+                place: evidence.events.records[0].place.clone(),
+            };
+            evidence.events.records.push(delivered);
+            evidence.events.total += 1;
+            evidence.events.conforming += 1;
+            evidence.events.end += 1;
+        });
+        for what in [ONCE, COUNTED] {
+            assert!(broken.contains(&what), "{broken:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The control topic: one closed gap per interruption, and everything that went unheard lies inside one.
+//! The control records: one closed gap per interruption, and everything that went unheard lies inside one.
 
 use super::Comparison;
 use crate::evidence::Evidence;
 
 pub(super) const PAIRS: &str = "gaps opened and closed";
 pub(super) const STOPPED: &str = "last gap, opened by the stop";
-pub(super) const RECORDS: &str = "records in the control topic";
+pub(super) const RECORDS: &str = "control records in all";
 pub(super) const UNHEARD: &str = "events that nobody could hear, inside a gap";
 
 /// Start and end of each gap of an interruption that was opened and closed by one record each.

@@ -1,8 +1,9 @@
-//! The run as a whole: the adapter's laws and end, and whether the topics were read whole and keep to their schemas.
+//! The run as a whole: the adapter's laws, counts and end, and whether everything was read and keeps to its schema.
 
 use super::Comparison;
-use crate::evidence::{Evidence, Topic};
+use crate::evidence::{Evidence, Kept};
 use crate::scenario::SHARD;
+use crate::sink::Sink;
 
 pub(super) const LAWS: [(&str, &str); 3] = [
     ("frames", "law of frames"),
@@ -12,34 +13,48 @@ pub(super) const LAWS: [(&str, &str); 3] = [
 pub(super) const READ: &str = "records read back";
 pub(super) const CONFORMING: &str = "records that keep to their schema";
 pub(super) const NAMED: &str = "dead letters and gap records that name the shard";
-pub(super) const LAST_RESORT: &str = "dead letters that went to the local file";
+pub(super) const LAST_RESORT: &str = "dead letters that their own destination refused";
+/// What the adapter's summary counts, as it is called there and here.
+pub(super) const COUNTS: [(&str, &str); 4] = [
+    ("events", "events delivered, by the adapter's count"),
+    ("deadLetters", "dead letters, by the adapter's count"),
+    ("control", "control records, by the adapter's count"),
+    ("auditsAcknowledged", "audit records, by the adapter's count"),
+];
 pub(super) const EXIT: &str = "exit code of genesys-kafka";
 
 /// Stands for a number that is not known.
 const UNKNOWN: i64 = -1;
 
 pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
-    fn figures<R>(topic: &Topic<R>) -> [u64; 3] {
-        [topic.total, topic.conforming, topic.end]
+    fn figures<R>(kept: &Kept<R>) -> [u64; 3] {
+        [kept.total, kept.conforming, kept.end]
     }
-    let topics = [
+    let kept = [
         figures(&evidence.events),
         figures(&evidence.audits),
         figures(&evidence.dead_letters),
         figures(&evidence.controls),
     ];
-    let sum = |place: usize| topics.iter().map(|figures| figures[place]).sum::<u64>();
+    let sum = |place: usize| kept.iter().map(|figures| figures[place]).sum::<u64>();
     let summary = evidence.summary.as_ref();
-    let stated = |found: Option<i64>, what| match found {
-        Some(found) => Comparison::new(what, found, 0_i64, ""),
-        None => Comparison::new(what, UNKNOWN, 0_i64, "the adapter's summary does not state it"),
+    let stated = |found: Option<i64>, what, expected: u64| match found {
+        Some(found) => Comparison::new(what, found, expected, ""),
+        None => Comparison::new(what, UNKNOWN, expected, "the adapter's summary does not state it"),
+    };
+    let count = |name: &str| {
+        let counted = summary.and_then(|summary| summary.counts.get(name));
+        counted.and_then(|count| i64::try_from(*count).ok())
     };
     let mut comparisons = vec![
         Comparison::new(
             READ,
             sum(0),
             sum(2),
-            "records in the four topics by their end offsets",
+            match evidence.sink {
+                Sink::Kafka => "records in the four topics by their end offsets",
+                Sink::Webhook => "requests accepted, by the receiver, and lines of the three files",
+            },
         ),
         Comparison::new(
             CONFORMING,
@@ -58,10 +73,17 @@ pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
     ));
     for (name, what) in LAWS {
         let law = summary.and_then(|summary| summary.laws.get(name).copied());
-        comparisons.push(stated(law, what));
+        comparisons.push(stated(law, what, 0));
     }
-    let last_resort = summary.and_then(|summary| i64::try_from(summary.last_resort).ok());
-    comparisons.push(stated(last_resort, LAST_RESORT));
+    for ((name, what), [total, ..]) in COUNTS.into_iter().zip([
+        figures(&evidence.events),
+        figures(&evidence.dead_letters),
+        figures(&evidence.controls),
+        figures(&evidence.audits),
+    ]) {
+        comparisons.push(stated(count(name), what, total));
+    }
+    comparisons.push(stated(count("lastResort"), LAST_RESORT, 0));
     comparisons.push(match evidence.exit_code {
         Some(code) => Comparison::new(EXIT, i64::from(code), 0_i64, "after SIGTERM and a drain"),
         None => Comparison::new(EXIT, UNKNOWN, 0_i64, "ended by a signal"),
@@ -71,7 +93,7 @@ pub(super) fn compare(evidence: &Evidence) -> Vec<Comparison> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::broken;
+    use super::super::tests::{broken, broken_of};
     use super::*;
 
     #[test]
@@ -87,7 +109,20 @@ mod tests {
     #[test]
     fn a_law_that_is_not_stated_does_not_hold() {
         let broken = broken(|evidence| evidence.summary = None);
-        assert_eq!(broken, [LAWS[0].1, LAWS[1].1, LAWS[2].1, LAST_RESORT]);
+        let unstated = LAWS.into_iter().chain(COUNTS).map(|(_, what)| what);
+        assert_eq!(broken, unstated.chain([LAST_RESORT]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_count_of_the_summary_that_is_not_true_is_seen() {
+        for sink in [Sink::Kafka, Sink::Webhook] {
+            for (name, what) in COUNTS {
+                let broken = broken_of(sink, |evidence| {
+                    *evidence.summary.as_mut().unwrap().counts.get_mut(name).unwrap() += 1;
+                });
+                assert!(broken.contains(&what), "{sink:?}: {broken:?}");
+            }
+        }
     }
 
     #[test]
@@ -109,7 +144,10 @@ mod tests {
         assert_eq!(broken(|evidence| evidence.exit_code = Some(70)), [EXIT]);
         assert_eq!(broken(|evidence| evidence.exit_code = None), [EXIT]);
         assert_eq!(
-            broken(|evidence| evidence.summary.as_mut().unwrap().last_resort = 1),
+            broken(|evidence| {
+                let counts = &mut evidence.summary.as_mut().unwrap().counts;
+                counts.insert("lastResort".to_owned(), 1);
+            }),
             [LAST_RESORT]
         );
     }
