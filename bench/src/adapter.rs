@@ -1,26 +1,18 @@
-//! The real `genesys-kafka` as a process, with the real plugin, writing into a real broker.
+//! The real `genesys-kafka` writing into a real broker.
 //!
-//! Responsible for its configuration, its start and its end, and for noticing when everything is in its topics. It
-//! refuses an adapter that ends early or with another status than 0.
+//! Responsible for its topics and for noticing when everything is in them. It refuses an adapter that ends early.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use support::{Launch, Process};
-use tempfile::TempDir;
 
-use crate::cpu;
-use crate::drain::source_config;
 use crate::records::Topics;
+use crate::running::Running;
 
 /// Partitions of the topics, the adapter's default.
 pub(crate) const PARTITIONS: i32 = 6;
-/// Longest drain.
-const STOP: Duration = Duration::from_secs(60);
 /// Longest wait for one answer of the broker.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Pause between two looks at the end of a topic.
@@ -37,25 +29,9 @@ pub(crate) enum Envelope {
 
 /// A running adapter.
 pub(crate) struct Adapter {
-    process: Process,
+    running: Running,
     topics: Topics,
     ends: BaseConsumer,
-    // removed when the process is gone
-    _folder: TempDir,
-}
-
-/// The shared library of this build.
-pub(crate) fn plugin_path() -> anyhow::Result<PathBuf> {
-    let path = support::profile_dir().join(format!(
-        "{}genesys_source{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    ));
-    ensure!(
-        path.is_file(),
-        "no plugin in the build: run `cargo build --release --workspace` first"
-    );
-    Ok(path)
 }
 
 impl Adapter {
@@ -67,19 +43,11 @@ impl Adapter {
         envelope: Envelope,
     ) -> anyhow::Result<Self> {
         let topics = Topics::unique();
-        let folder = tempfile::tempdir()?;
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, "sim-secret")?;
-        let id = folder.path().join("id");
-        std::fs::write(&id, "sim-client")?;
-        let mut source = source_config(login, events, &secret.to_string_lossy());
-        source["client_id"]["file"] = id.to_string_lossy().into();
         let envelope = match envelope {
             Envelope::Binary => "binary",
             Envelope::None => "none",
         };
-        let config = serde_json::json!({
-            "source": {"library": plugin_path()?, "name": "bench", "config": source},
+        let delivery = serde_json::json!({
             "delivery": {"to": "kafka"},
             "kafka": {
                 "bootstrap_servers": bootstrap_servers,
@@ -93,22 +61,15 @@ impl Adapter {
                     "control": support::unique_topic("bench.control"),
                 },
             },
-            "dead_letter": {"path": folder.path().join("dead-letters.jsonl")},
         });
-        let file = folder.path().join("genesys-kafka.toml");
-        std::fs::write(&file, toml_text(&config)?)?;
-        let process = Launch::binary("genesys-kafka")
-            .args(["run".as_ref(), "--config".as_ref(), file.as_os_str()])
-            .current_dir(folder.path())
-            .start();
+        let running = Running::start(login, events, delivery)?;
         let ends = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             .create()?;
         Ok(Self {
-            process,
+            running,
             topics,
             ends,
-            _folder: folder,
         })
     }
 
@@ -119,12 +80,12 @@ impl Adapter {
 
     /// The most memory that the process has held, in MiB.
     pub(crate) fn peak_mib(&self) -> f64 {
-        crate::spread::float(self.process.peak_resident_bytes()) / 1_048_576.0
+        self.running.peak_mib()
     }
 
     /// CPU time of the process so far.
     pub(crate) fn cpu(&self) -> Option<Duration> {
-        cpu::process(self.process.id())
+        self.running.cpu()
     }
 
     /// Waits until the audit topic holds `count` records and gives the time at which it did.
@@ -137,9 +98,9 @@ impl Adapter {
                 return Ok(now);
             }
             ensure!(
-                !self.process.has_ended() && now < deadline,
+                !self.running.has_ended() && now < deadline,
                 "{held} of {count} audit records after {timeout:?}: {}",
-                self.last_words()
+                self.running.last_words()
             );
             std::thread::sleep(POLL);
         }
@@ -159,53 +120,7 @@ impl Adapter {
     }
 
     /// Ends the adapter as an operator would, with SIGTERM.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        self.process.signal(Signal::SIGTERM);
-        let status = self.process.wait(STOP);
-        ensure!(
-            status.success(),
-            "the adapter ended with {status}: {}",
-            self.last_words()
-        );
-        Ok(())
-    }
-
-    fn last_words(&self) -> String {
-        let lines = self.process.lines(support::Stream::Stderr);
-        lines[lines.len().saturating_sub(10)..].join("\n")
-    }
-}
-
-/// TOML of a tree of objects whose leaves are texts, numbers and flags: JSON's notation of these is TOML's, too.
-fn toml_text(tree: &serde_json::Value) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let mut tables = vec![(String::new(), tree)];
-    while let Some((path, table)) = tables.pop() {
-        let table = table.as_object().context("a table")?;
-        if !path.is_empty() {
-            text.push_str(&format!("[{path}]\n"));
-        }
-        for (key, value) in table {
-            if value.is_object() {
-                let dot = if path.is_empty() { "" } else { "." };
-                tables.push((format!("{path}{dot}{key}"), value));
-            } else {
-                text.push_str(&format!("{key} = {value}\n"));
-            }
-        }
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::toml_text;
-
-    #[test]
-    fn nested_objects_become_tables() {
-        let text = toml_text(&json!({"a": {"b": 1, "c": {"d": "x\"y"}, "e": true}})).unwrap();
-        assert_eq!(text, "[a]\nb = 1\ne = true\n[a.c]\nd = \"x\\\"y\"\n");
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.running.stop()
     }
 }

@@ -16,9 +16,11 @@ mod producer;
 mod reception;
 mod records;
 mod report;
+mod running;
 mod saturated;
 mod spread;
 mod steady;
+mod webhook;
 
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,8 @@ enum Part {
     C,
     /// Latency and memory at 5,000 events/s.
     D,
+    /// The adapter into a webhook, against clients that await each answer.
+    E,
 }
 
 /// Measures the source and the adapter against plain programs on the same machine.
@@ -87,7 +91,22 @@ fn main() -> anyhow::Result<()> {
             ),
         }
     }
-    for (part, letter) in [(Part::A, "a"), (Part::B, "b"), (Part::C, "c"), (Part::D, "d")] {
+    if arguments.wants(Part::E) {
+        let size = webhook::Size {
+            events: if quick { 3_000 } else { 40_000 },
+            repetitions: if quick { 1 } else { 5 },
+            window: Duration::from_millis(if quick { 300 } else { 1_500 }),
+            seconds: if quick { 2 } else { 6 },
+        };
+        webhook::run(&frames, &ring, size, &mut report)?;
+    }
+    for (part, letter) in [
+        (Part::A, "a"),
+        (Part::B, "b"),
+        (Part::C, "c"),
+        (Part::D, "d"),
+        (Part::E, "e"),
+    ] {
         if !arguments.wants(part) {
             report.not_run.push(format!("{letter}, left out by --only"));
         }

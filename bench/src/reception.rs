@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use crate::adapter::plugin_path;
 use crate::client::{self, Reading, Work};
 use crate::core::Core;
 use crate::drain::drain;
@@ -12,6 +11,7 @@ use crate::feed::Feed;
 use crate::frames::Ring;
 use crate::plugin::Plugin;
 use crate::report::{Report, Row, Target, Unit};
+use crate::running::plugin_path;
 use crate::spread::Spread;
 
 /// Size of the parts.

@@ -39,7 +39,7 @@ pub(crate) enum Target {
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    /// Part of the bench: a, b, c, d.
+    /// Part of the bench: a to e.
     pub(crate) part: &'static str,
     /// What was measured.
     pub(crate) what: String,
