@@ -57,6 +57,9 @@ struct Arguments {
     /// Lifetime of a token in seconds
     #[arg(long, default_value_t = 86_400, value_name = "SECONDS")]
     expires_in: u64,
+    /// How far the clock that the login tells is ahead of this machine's; negative: behind
+    #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
+    clock_ahead: i64,
 
     /// Seed: the same seed and options give the same event bytes
     #[arg(long, default_value_t = 1, value_name = "NUMBER", help_heading = "Traffic")]
@@ -159,6 +162,7 @@ impl Arguments {
                 client_secret: self.client_secret,
             },
             expires_in_s: self.expires_in,
+            clock_ahead_ms: self.clock_ahead,
             seed: self.seed,
             conversations: self.conversations,
             rate: self.rate,

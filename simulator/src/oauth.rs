@@ -54,8 +54,20 @@ pub(crate) enum Gate {
     NeverAnswer,
 }
 
-/// Answers a token request, as the script wants it.
+/// Answers a token request, as the script wants it, and tells the time as every server does.
 pub(crate) async fn answer(request: &Request, shared: &Shared) -> Gate {
+    let mut gate = judge(request, shared).await;
+    if let Gate::Answer(response) = &mut gate {
+        let ahead = jiff::SignedDuration::from_millis(shared.options.clock_ahead_ms);
+        let now = jiff::Timestamp::now().saturating_add(ahead);
+        response
+            .headers
+            .push(("date", http_date(now.unwrap_or(jiff::Timestamp::MAX))));
+    }
+    gate
+}
+
+async fn judge(request: &Request, shared: &Shared) -> Gate {
     let (turn, action) = shared.feed().login();
     let refuse = |response: Response, detail: &str| {
         shared
@@ -108,19 +120,22 @@ pub(crate) fn refusal(status: u16, retry_after: Option<RetryAfter>) -> Response 
     let mut response = error(status, name, text);
     let value = retry_after.map(|retry_after| match retry_after {
         RetryAfter::Seconds(seconds) => seconds.to_string(),
-        RetryAfter::DateIn(seconds) => http_date(jiff::Timestamp::now(), seconds),
+        RetryAfter::DateIn(seconds) => http_date(date_in(jiff::Timestamp::now(), seconds)),
     });
     response.headers.extend(value.map(|value| ("retry-after", value)));
     response
 }
 
-// RFC 9110 5.6.7
-fn http_date(now: jiff::Timestamp, seconds: u64) -> String {
+fn date_in(now: jiff::Timestamp, seconds: u64) -> jiff::Timestamp {
     // rounded up to the whole second, or a client could come back too early
     let at = now.as_millisecond().div_euclid(1000) + 1;
     let at = at.saturating_add_unsigned(seconds);
-    let stamp = jiff::Timestamp::from_second(at).unwrap_or(jiff::Timestamp::MAX);
-    stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    jiff::Timestamp::from_second(at).unwrap_or(jiff::Timestamp::MAX)
+}
+
+// RFC 9110 5.6.7
+fn http_date(at: jiff::Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn error(status: u16, name: &str, text: &str) -> Response {
@@ -213,7 +228,8 @@ mod tests {
     #[test]
     fn an_http_date_has_the_preferred_form() {
         let now: jiff::Timestamp = "1994-11-06T08:49:36.2Z".parse().unwrap();
-        assert_eq!(http_date(now, 0), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(now), "Sun, 06 Nov 1994 08:49:36 GMT");
+        assert_eq!(http_date(date_in(now, 0)), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
     #[test]

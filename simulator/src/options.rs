@@ -58,6 +58,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Token lifetime told to clients, and kept, in seconds. Default 86,400, as a Genesys OAuth client without one.
     pub expires_in_s: u64,
+    /// How far the clock that the login tells (`Date`) is ahead of this machine's, in milliseconds; negative: behind.
+    pub clock_ahead_ms: i64,
     /// Seed of everything random. Same seed and options: the same event bytes.
     pub seed: u64,
     /// Number of conversations, 1 to 100,000 (each holds about 500 bytes). Default 500.
@@ -105,6 +107,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             credentials: Credentials::default(),
             expires_in_s: 86_400,
+            clock_ahead_ms: 0,
             seed: 1,
             conversations: 500,
             rate: 100,

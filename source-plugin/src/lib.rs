@@ -22,6 +22,7 @@ pub mod timestamp;
 pub mod topic;
 
 pub mod backoff;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod endpoint;

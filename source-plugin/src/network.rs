@@ -24,7 +24,7 @@ use crate::decode::Transport;
 use crate::dedup;
 use crate::oauth::TokenSource;
 use crate::queue::{Ending, Queue};
-use crate::session::{Failure, FailureKind, Link, Session, Settings};
+use crate::session::{Failure, Link, Session, Settings};
 use crate::tls;
 use crate::transport::events::Connector;
 use crate::transport::socket::Socket;
@@ -86,46 +86,8 @@ pub fn run(config: Config, queue: Arc<Queue>, commands: watch::Receiver<Command>
     runtime.shutdown_background();
 }
 
-/// Logs in once, to check credentials and login host; blocks the calling thread for at most `timeout`.
-///
-/// # Errors
-/// The ending that a source would have come to: status `AUTH` if the credentials are refused, `TLS`, `IO` or
-/// `FAILED` otherwise.
-pub fn check_login(config: &Config, timeout: Duration) -> Result<(), Ending> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let runtime = runtime()?;
-    let outcome = events_link(config, &clock, Arc::new(Status::new())).and_then(|mut link| {
-        let login = async { tokio::time::timeout(timeout, link.token()).await };
-        let failed = |status, code: u16, message| {
-            Err(Ending {
-                status,
-                code: code.into(),
-                message,
-            })
-        };
-        match runtime.block_on(login) {
-            Ok(Ok(_token)) => Ok(()),
-            Ok(Err(failure)) if failure.kind == FailureKind::Credentials => {
-                failed(status::AUTH, failure.code, failure.text)
-            }
-            Ok(Err(failure)) if failure.code == 0 => failed(status::IO, 0, failure.text),
-            Ok(Err(failure)) => failed(status::FAILED, failure.code, failure.text),
-            Err(_) => {
-                let host = crate::endpoint::authority(&config.endpoints.token);
-                let waited_ms = timeout.as_millis();
-                failed(
-                    status::IO,
-                    0,
-                    format!("no answer from the login service at {host} within {waited_ms} ms"),
-                )
-            }
-        }
-    });
-    runtime.shutdown_background();
-    outcome
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Ending> {
+/// The runtime of a network thread: one thread, and at most two beside it that resolve names.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ending> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -156,7 +118,8 @@ struct EventsLink {
     status: Arc<Status>,
 }
 
-fn events_link(config: &Config, clock: &Arc<dyn Clock>, status: Arc<Status>) -> Result<EventsLink, Ending> {
+/// The source of tokens for a configuration, and the TLS configuration that it shares with the feed's connection.
+pub(crate) fn token_source(config: &Config) -> Result<(TokenSource, Arc<rustls::ClientConfig>), Ending> {
     let encrypted = [&config.endpoints.token, &config.endpoints.events]
         .iter()
         .any(|url| matches!(url.scheme(), "https" | "wss"));
@@ -177,8 +140,14 @@ fn events_link(config: &Config, clock: &Arc<dyn Clock>, status: Arc<Status>) -> 
         .pool_max_idle_per_host(0)
         .build()
         .map_err(|error| failed(format!("no HTTP client: {error}")))?;
+    let tokens = TokenSource::new(http, config.endpoints.token.clone(), config.credentials.clone());
+    Ok((tokens, tls))
+}
+
+fn events_link(config: &Config, clock: &Arc<dyn Clock>, status: Arc<Status>) -> Result<EventsLink, Ending> {
+    let (tokens, tls) = token_source(config)?;
     Ok(EventsLink {
-        tokens: TokenSource::new(http, config.endpoints.token.clone(), config.credentials.clone()),
+        tokens,
         connector: Connector {
             url: config.endpoints.events.clone(),
             tls,

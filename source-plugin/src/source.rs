@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use config_faults::Fault;
 use nix::sys::signal::{SigSet, SigmaskHow};
-use plugin_abi::status::{self, Status};
+use plugin_abi::status;
 use tokio::sync::watch;
 use tracing::Dispatch;
 
+use crate::check::{self, Login};
 use crate::config::Config;
 use crate::network::{self, Command};
 use crate::panics::contained;
@@ -50,10 +51,10 @@ fn one_line(faults: &[Fault]) -> String {
 /// What [`check`] found.
 #[derive(Debug)]
 pub struct Checked {
-    /// JSON `{"faults": [..]}`.
+    /// JSON `{"faults": [..]}`, and `"login": {..}` after a login.
     pub report: String,
-    /// The status and message of a failed check.
-    pub failure: Option<(Status, String)>,
+    /// Why the check failed, if it did.
+    pub failure: Option<Ending>,
 }
 
 /// Describes the library: JSON with name, version, ABI, capabilities, record kinds and the configuration's schema.
@@ -76,48 +77,53 @@ pub fn check(config: &str, online: bool, timeout: Duration) -> Checked {
     let config = match Config::parse(config, &ProcessEnvironment) {
         Ok(config) => config,
         Err(faults) => {
-            let message = one_line(&faults);
+            let failure = Ending {
+                status: status::CONFIG,
+                code: 0,
+                message: one_line(&faults),
+            };
             return Checked {
-                report: report(&faults),
-                failure: Some((status::CONFIG, message)),
+                report: report(&faults, None),
+                failure: Some(failure),
             };
         }
     };
-    let failure = if online { log_in(config, timeout) } else { None };
-    let faults: Vec<Fault> = failure
-        .iter()
-        .map(|ending| Fault {
-            path: "endpoints.login".to_owned(),
-            message: ending.message.clone(),
-            mend: None,
-            nearest: None,
-        })
-        .collect();
-    Checked {
-        report: report(&faults),
-        failure: failure.map(|ending| (ending.status, ending.message)),
+    let login = online.then(|| log_in(config, timeout)).transpose();
+    match login {
+        Ok(login) => Checked {
+            report: report(&[], login),
+            failure: None,
+        },
+        Err(ending) => Checked {
+            report: report(&[Fault::new("endpoints.login", ending.message.clone())], None),
+            failure: Some(ending),
+        },
     }
 }
 
 /// Logs in on a thread of its own, since the caller's thread may belong to a runtime already.
-fn log_in(config: Config, timeout: Duration) -> Option<Ending> {
-    let failed = |message: String| Ending {
-        status: status::IO,
-        code: 0,
-        message,
+fn log_in(config: Config, timeout: Duration) -> Result<Login, Ending> {
+    let failed = |status, message: String| {
+        Err(Ending {
+            status,
+            code: 0,
+            message,
+        })
     };
-    let thread = spawn_without_signals("esp-check", move || {
-        contained(|| network::check_login(&config, timeout).err())
-    });
+    let thread = spawn_without_signals("esp-check", move || contained(|| check::log_in(&config, timeout)));
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(outcome))) => outcome,
-        Ok(Ok(Err(_)) | Err(_)) => Some(failed("the check panicked".to_owned())),
-        Err(error) => Some(failed(format!("cannot start a thread: {error}"))),
+        Ok(Ok(Err(_)) | Err(_)) => failed(status::PANIC, "the check panicked".to_owned()),
+        Err(error) => failed(status::IO, format!("cannot start a thread: {error}")),
     }
 }
 
-fn report(faults: &[Fault]) -> String {
-    serde_json::json!({"faults": faults}).to_string()
+fn report(faults: &[Fault], login: Option<Login>) -> String {
+    let mut report = serde_json::json!({"faults": faults});
+    if let Some(login) = login {
+        report["login"] = serde_json::json!(login);
+    }
+    report.to_string()
 }
 
 /// Tells when the network thread has ended.

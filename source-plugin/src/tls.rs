@@ -80,6 +80,19 @@ pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// Says whether a failed connection failed in TLS: its set-up, or the peer's certificate.
+pub(crate) fn is_failure(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An `io::Error` hides what it carries from `source`, and gives it by `get_ref`.
+    let inner = match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        Some(carried) => Some(carried as &(dyn std::error::Error + 'static)),
+        None => error.source(),
+    };
+    error.is::<rustls::Error>() || inner.is_some_and(is_failure)
+}
+
 fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
     let fault = |reason: String| TlsError::CaFile {
         path: path.to_owned(),
@@ -114,6 +127,16 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("ca_file /nonexistent/ca.pem: "), "{error}");
+    }
+
+    #[test]
+    fn a_failure_of_tls_is_told_from_one_of_the_network() {
+        let tls = std::io::Error::other(rustls::Error::DecryptError);
+        assert!(super::is_failure(&tls));
+        assert!(super::is_failure(&std::io::Error::other(tls)));
+        assert!(!super::is_failure(&std::io::Error::from(
+            std::io::ErrorKind::ConnectionReset
+        )));
     }
 
     #[test]

@@ -115,31 +115,113 @@ fn refused_logins_end_it_with_the_exact_text() {
     }
 }
 
+/// Logs in through the online check, which must fail; returns status, HTTP status and message.
+fn refused_check(config: &Value, timeout: Duration) -> (plugin_abi::Status, i32, String) {
+    let checked = genesys_source::source::check(&config.to_string(), true, timeout);
+    let report: Value = serde_json::from_str(&checked.report).unwrap();
+    let failure = checked.failure.unwrap();
+    assert_eq!(
+        report,
+        json!({"faults": [{"path": "endpoints.login", "message": failure.message, "mend": null, "nearest": null}]})
+    );
+    (failure.status, failure.code, failure.message)
+}
+
 #[test]
-fn an_online_check_tells_refused_credentials_from_an_unreachable_host() {
+fn an_online_check_answers_each_refusal_with_the_status_that_the_contract_promises() {
     let folder = tempfile::tempdir().unwrap();
-    let check = |config: &Value| {
-        let checked = genesys_source::source::check(&config.to_string(), true, Duration::from_secs(5));
-        let report: Value = serde_json::from_str(&checked.report).unwrap();
-        let (status, message) = checked.failure.unwrap();
-        assert_eq!(report["faults"][0]["message"], message.as_str());
-        assert_eq!(report["faults"][0]["path"], "endpoints.login");
-        (status, message)
-    };
-    for (fault, message) in REFUSED_LOGINS {
+    let check = |fault: &str, login_ms: u64, timeout| {
         let simulator = support::plugin::simulator(|options| options.faults = vec![fault.parse().unwrap()]);
-        let config = support::plugin::config(&simulator, folder.path());
-        let (status, said) = check(&config);
-        assert_eq!(
-            (status, without_address(&said, &simulator).as_str()),
-            (plugin_abi::status::AUTH, message)
-        );
+        let mut config = support::plugin::config(&simulator, folder.path());
+        config["timeouts"] = json!({"login_ms": login_ms});
+        let (status, code, message) = refused_check(&config, timeout);
+        (
+            plugin_abi::status::name(status),
+            code,
+            without_address(&message, &simulator),
+        )
+    };
+    for ((fault, message), code) in REFUSED_LOGINS.into_iter().zip([401, 403, 200]) {
+        assert_eq!(check(fault, 15_000, SOON), ("AUTH", code, message.to_owned()));
     }
+    let throttled = |status| format!("the login service limits the rate of logins (HTTP {status})");
+    assert_eq!(
+        check("login=1 rate-limited", 15_000, SOON),
+        ("OVERLOAD", 400, throttled(400))
+    );
+    assert_eq!(
+        check("login=1 refuse 429 1", 15_000, SOON),
+        ("OVERLOAD", 429, throttled(429))
+    );
+    let answered = |status| format!("the login service answered HTTP {status} (server_error)");
+    assert_eq!(
+        check("login=1 refuse 500", 15_000, SOON),
+        ("IO", 500, answered(500))
+    );
+    assert_eq!(
+        check("login=1 refuse 404", 15_000, SOON),
+        ("CONFIG", 404, answered(404))
+    );
+    // the deadline of the configuration, and that of the call
+    let mend = "check the network, region and endpoints.login";
+    assert_eq!(
+        check("login=1 hang", 200, SOON),
+        (
+            "TIMEOUT",
+            0,
+            format!("cannot reach the login service at HOST: operation timed out; {mend}")
+        )
+    );
+    assert_eq!(
+        check("login=1 hang", 15_000, Duration::from_millis(200)),
+        (
+            "TIMEOUT",
+            0,
+            format!("no answer from the login service at HOST within 200 ms; {mend}")
+        )
+    );
+}
+
+#[test]
+fn an_online_check_tells_a_login_host_that_is_not_there_from_one_that_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
     let simulator = support::plugin::simulator(|_| {});
     let mut config = support::plugin::config(&simulator, folder.path());
-    let sound = genesys_source::source::check(&config.to_string(), true, Duration::from_secs(5));
-    assert!(sound.failure.is_none(), "{sound:?}");
     let port = free_port();
     config["endpoints"]["login"] = json!(format!("http://127.0.0.1:{port}"));
-    assert_eq!(check(&config), (plugin_abi::status::IO, unreachable_login(port)));
+    assert_eq!(
+        refused_check(&config, SOON),
+        (plugin_abi::status::IO, 0, unreachable_login(port))
+    );
+    let terminator = support::tls::Terminator::start(simulator.address(), folder.path());
+    config["endpoints"]["login"] = json!(format!("https://{}", terminator.authority_name()));
+    let (status, _, message) = refused_check(&config, SOON);
+    assert_eq!(status, plugin_abi::status::TLS, "{message}");
+}
+
+#[test]
+fn an_online_check_that_logs_in_tells_the_services_clock_and_the_tokens_life() {
+    let folder = tempfile::tempdir().unwrap();
+    for (ahead_ms, expected) in [
+        (0, 0..=0),
+        (-60_000, -60_000..=-50_000),
+        (3_600_000, 3_590_000..=3_600_000),
+    ] {
+        let simulator = support::plugin::simulator(|options| {
+            options.clock_ahead_ms = ahead_ms;
+            options.expires_in_s = 1234;
+        });
+        let config = support::plugin::config(&simulator, folder.path());
+        let checked = genesys_source::source::check(&config.to_string(), true, SOON);
+        assert_eq!(checked.failure, None);
+        let mut report: Value = serde_json::from_str(&checked.report).unwrap();
+        let skew_ms = report["login"]["clock_skew_ms"].take().as_i64().unwrap();
+        assert!(expected.contains(&skew_ms), "{skew_ms} for {ahead_ms}");
+        assert_eq!(
+            report,
+            json!({"faults": [], "login": {"clock_skew_ms": null, "token_lifetime_s": 1234}})
+        );
+        let offline = genesys_source::source::check(&config.to_string(), false, SOON);
+        assert_eq!(offline.report, r#"{"faults":[]}"#);
+    }
 }

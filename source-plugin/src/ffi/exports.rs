@@ -85,7 +85,11 @@ pub unsafe extern "C" fn esp_check(
             }
             match checked.failure {
                 None => Ok(status::OK),
-                Some((status, message)) => Err(Failure::new(status, message)),
+                Some(ending) => Err(Failure {
+                    status: ending.status,
+                    code: ending.code,
+                    message: ending.message,
+                }),
             }
         },
     )

@@ -26,6 +26,8 @@ pub struct Grant {
     pub token: SecretString,
     /// How long it lives.
     pub expires_in: Duration,
+    /// The service's clock when it answered, in whole seconds since 1970 UTC, if it told.
+    pub date_s: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -38,13 +40,18 @@ struct Body {
     error_description: Option<String>,
 }
 
+/// What an answer's headers tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Headers {
+    /// `Retry-After`.
+    pub(super) retry_after: Option<Duration>,
+    /// `Date`, in whole seconds since 1970 UTC.
+    pub(super) date_s: Option<i64>,
+}
+
 /// Reads the answer of a host.
-pub(super) fn read(
-    host: &str,
-    status: u16,
-    retry_after: Option<Duration>,
-    body: &[u8],
-) -> Result<Grant, OauthError> {
+pub(super) fn read(host: &str, status: u16, headers: Headers, body: &[u8]) -> Result<Grant, OauthError> {
+    let Headers { retry_after, date_s } = headers;
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     let host = host.to_owned();
     match status {
@@ -52,6 +59,7 @@ pub(super) fn read(
             Some(token) if body.error.is_none() && !token.is_empty() => Ok(Grant {
                 token: token.into(),
                 expires_in: lifetime(body.expires_in.as_ref()),
+                date_s,
             }),
             _ => Err(OauthError::NoToken { host }),
         },
@@ -94,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret as _;
 
-    use super::read;
+    use super::{Headers, read};
     use crate::oauth::OauthError;
 
     const HOST: &str = "login.example.com:443";
@@ -109,16 +117,24 @@ mod tests {
     #[test]
     fn reads_a_grant() {
         let body = br#"{"access_token":"k3y","token_type":"bearer","expires_in":86400}"#;
-        let grant = read(HOST, 200, None, body).unwrap();
+        let headers = Headers {
+            retry_after: None,
+            date_s: Some(784_111_777),
+        };
+        let grant = read(HOST, 200, headers, body).unwrap();
+        assert_eq!(grant.date_s, Some(784_111_777));
         assert_eq!(grant.token.expose_secret(), "k3y");
         assert_eq!(grant.expires_in, Duration::from_secs(86_400));
-        let grant = read(HOST, 200, None, br#"{"access_token":"k3y"}"#).unwrap();
+        let grant = read(HOST, 200, Headers::default(), br#"{"access_token":"k3y"}"#).unwrap();
         assert_eq!(grant.expires_in, Duration::from_secs(300));
     }
 
     #[test]
     fn each_refusal_has_its_exact_text_and_says_whether_to_retry() {
-        let wait = Some(Duration::from_secs(17));
+        let wait = Headers {
+            retry_after: Some(Duration::from_secs(17)),
+            date_s: None,
+        };
         let throttled =
             br#"{"error":"invalid_request","description":"rate limit exceeded; 300/min","error_description":"rate limit exceeded; 300/min"}"#;
         let invalid = br#"{"error":"invalid_client","description":"authentication failed"}"#;
@@ -159,12 +175,12 @@ mod tests {
         }
         let error = read(HOST, 429, wait, b"").unwrap_err();
         assert!(matches!(error, OauthError::Throttled { status: 429, .. }));
-        assert_eq!(error.retry_after(), wait);
+        assert_eq!(error.retry_after(), wait.retry_after);
     }
 
     #[test]
     fn no_token_reaches_debug_output() {
-        let grant = read(HOST, 200, None, br#"{"access_token":"hush"}"#).unwrap();
+        let grant = read(HOST, 200, Headers::default(), br#"{"access_token":"hush"}"#).unwrap();
         assert!(!format!("{grant:?}").contains("hush"));
     }
 
@@ -172,9 +188,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn no_body_panics(status in 100_u16..600, body in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,60}") {
-            let _first = read(HOST, status, None, &body);
+            let _first = read(HOST, status, Headers::default(), &body);
             let body = serde_json::json!({"error": text, "description": text, "expires_in": -1}).to_string();
-            let refused = read(HOST, status, None, body.as_bytes()).unwrap_err();
+            let refused = read(HOST, status, Headers::default(), body.as_bytes()).unwrap_err();
             prop_assert!(!refused.to_string().chars().any(char::is_control));
         }
     }

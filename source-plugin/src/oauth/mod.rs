@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::Url;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -81,6 +81,8 @@ pub enum OauthError {
         host: String,
         /// What happened.
         reason: String,
+        /// What stood in the way.
+        obstacle: Obstacle,
     },
     /// A credential could not be read.
     #[error(transparent)]
@@ -118,6 +120,29 @@ impl OauthError {
             Self::NoToken { .. } => 200,
             Self::Throttled { status, .. } | Self::Answer { status, .. } => *status,
             Self::Unreachable { .. } | Self::Secret(_) => 0,
+        }
+    }
+}
+
+/// What stood in the way of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A deadline passed.
+    Deadline,
+    /// TLS could not be set up, or a certificate was refused.
+    Tls,
+    /// The network, or the name.
+    Network,
+}
+
+impl Obstacle {
+    fn of(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::Deadline
+        } else if tls::is_failure(error) {
+            Self::Tls
+        } else {
+            Self::Network
         }
     }
 }
@@ -189,7 +214,13 @@ impl TokenSource {
         self.cached = None;
     }
 
-    async fn login(&self, now_us: i64) -> Result<Grant, OauthError> {
+    /// Logs in, past the cache.
+    ///
+    /// # Errors
+    /// As [`TokenSource::token`].
+    /// # Cancel safety
+    /// Safe: nothing is kept.
+    pub async fn login(&self, now_us: i64) -> Result<Grant, OauthError> {
         let request = self
             .http
             .post(self.url.clone())
@@ -200,14 +231,15 @@ impl TokenSource {
         let unreachable = |error: reqwest::Error| OauthError::Unreachable {
             host: authority(&self.url),
             reason: tls::reason(&error),
+            obstacle: Obstacle::of(&error),
         };
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| parse_retry_after(value, now_us));
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let headers = answer::Headers {
+            retry_after: header(RETRY_AFTER).and_then(|value| parse_retry_after(value, now_us)),
+            date_s: header(DATE).and_then(parse_date),
+        };
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
             let room = MAX_ANSWER_BYTES - body.len();
@@ -216,7 +248,7 @@ impl TokenSource {
                 break;
             }
         }
-        answer::read(&authority(&self.url), status, retry_after, &body)
+        answer::read(&authority(&self.url), status, headers, &body)
     }
 
     fn authorization(&self) -> Result<HeaderValue, OauthError> {
@@ -229,6 +261,16 @@ impl TokenSource {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// Reads a `Date` header as whole seconds since 1970 UTC.
+///
+/// # Source
+/// RFC 9110, section 6.6.1.
+fn parse_date(value: &str) -> Option<i64> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    let date = parser.parse_timestamp(value.trim()).ok()?;
+    Some(date.as_second())
 }
 
 /// Returns the age at which a token is renewed: min(0.8 × lifetime, lifetime − 60 s), but never below half of it.
@@ -311,6 +353,15 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         source.token(Duration::ZERO, 0, || logins += 1).await.unwrap_err();
         assert_eq!(logins, 2);
+    }
+
+    #[test]
+    fn a_date_is_read_and_anything_else_is_none() {
+        assert_eq!(
+            super::parse_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(super::parse_date("today"), None);
     }
 
     #[test]
