@@ -72,7 +72,14 @@ fn errors(schema: &Value, sample: &Value) -> Vec<(String, String)> {
 fn every_schema_is_itself_valid_and_has_samples_of_both_kinds() {
     let schemas = schemas();
     let names: BTreeSet<&str> = schemas.iter().map(|(name, _)| name.as_str()).collect();
-    for expected in ["audit", "control", "dead-letter", "event", "subscription"] {
+    for expected in [
+        "audit",
+        "check",
+        "control",
+        "dead-letter",
+        "event",
+        "subscription",
+    ] {
         assert!(names.contains(expected), "schemas/{expected}{SUFFIX} is missing");
     }
     for (name, schema) in &schemas {

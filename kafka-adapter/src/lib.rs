@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod audit;
+pub mod check;
 pub mod commands;
 pub mod config;
 pub mod dead_letter;

@@ -330,11 +330,13 @@ fn totals<B: pipeline::Batch, S: Sink>(stats: &Value, pipeline: &Pipeline<B, S>)
     }
 }
 
-fn uses_kafka(config: &Config) -> bool {
+/// Whether anything goes to Kafka.
+pub(crate) fn uses_kafka(config: &Config) -> bool {
     config.delivery.to == Destination::Kafka || config.audit.to == AuditTo::Kafka
 }
 
-fn routing(config: &Config) -> Routing {
+/// What goes where.
+pub(crate) fn routing(config: &Config) -> Routing {
     let audit = match (config.audit.to, &config.audit.path) {
         (AuditTo::Kafka, _) => Outlet::Kafka,
         (AuditTo::Lines, _) => Outlet::Lines,

@@ -49,7 +49,7 @@ fn a_plugin_is_loaded_asked_pulled_and_closed() {
     let plugin = Plugin::load(&library).unwrap();
     assert_eq!((plugin.abi_version(), plugin.path()), ((1, 7), library.as_path()));
     assert_eq!(plugin.describe()["name"], "fake");
-    assert!(plugin.check("{}", false, 0).unwrap().is_empty());
+    assert!(plugin.check("{}").unwrap().is_empty());
     let source = plugin.open("{}", LogLevel::Info).unwrap();
     let Pull::Batch(batch) = source.next_batch(LIMITS).unwrap() else {
         panic!("expected a batch")
@@ -92,7 +92,7 @@ fn a_batch_with_text_that_is_not_utf8_is_an_error() {
 #[test]
 fn the_plugins_faults_keep_their_words() {
     let (_folder, library) = plugin(&["-DMAJOR=1", "-DBATCHES=1", "-DFAULT"]);
-    let faults = Plugin::load(&library).unwrap().check("{}", false, 0).unwrap();
+    let faults = Plugin::load(&library).unwrap().check("{}").unwrap();
     assert_eq!(
         faults[0].to_string(),
         "region: unknown region; did you mean `us-east-1`? use a known one"

@@ -4,6 +4,7 @@
 //! exit of each failure. Refuses to list a command that does not exist. Invariant: standard output carries what was
 //! asked for and nothing else; every complaint goes to standard error.
 
+mod check;
 mod config;
 mod prepare;
 mod run;
@@ -32,7 +33,8 @@ use crate::{host, logging};
     disable_version_flag = true,
     after_help = "Exit codes: 0 done, 64 usage, 65 the audit trail is broken, 69 source, broker or output is not there, or\n            \
         records were left undelivered, 77 credentials refused, 78 configuration, 1 any other failure,\n            \
-        130 or 143 second SIGINT or SIGTERM\n\
+        130 or 143 second SIGINT or SIGTERM\n            \
+        of check: 0 if nothing failed, else 78, 77 or 69, the first of these that applies\n\
         Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level;\n             \
         GENESYS_ENV, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET are read by the plugin"
 )]
@@ -49,9 +51,21 @@ pub struct Cli {
 enum Command {
     /// Deliver events until a signal or the end of the source
     Run(Flags),
+    /// Examine whatever a run needs, and say what is missing and how to mend it
+    #[command(after_help = check::AFTER_HELP)]
+    Check {
+        /// Let nothing leave this machine: no login, no broker, no webhook, no look-up of a name
+        #[arg(long)]
+        offline: bool,
+        /// Print one JSON object in place of the table (`genesys-kafka schema check`)
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Print the effective configuration with the origin of each value, secrets masked; of the plugin's, what was set
     Config(Flags),
-    /// Print a JSON Schema: of the configuration, or of what is delivered
+    /// Print a JSON Schema: of the configuration, of what is delivered, or of the report of check
     Schema {
         /// Which schema
         #[arg(value_enum, default_value_t = Schema::Config)]
@@ -155,6 +169,9 @@ pub enum Error {
         /// The last line of the report.
         verdict: String,
     },
+    /// Something that was examined failed; the report has said it, and there is nothing to add.
+    #[error("")]
+    NotReady(Exit),
 }
 
 impl Error {
@@ -172,6 +189,7 @@ impl Error {
             Self::Run(error) => run::exit(error),
             Self::Unverified(_) => Exit::Unavailable,
             Self::Broken { .. } => Exit::Broken,
+            Self::NotReady(exit) => *exit,
         }
     }
 
@@ -184,6 +202,7 @@ impl Error {
             Self::Io(_) => true,
             Self::Run(error) => error.is_retryable(),
             Self::Unverified(error) => error.is_retryable(),
+            Self::NotReady(exit) => *exit == Exit::Unavailable,
         }
     }
 }
@@ -208,12 +227,16 @@ pub fn execute(
         None => Err(Cli::command()
             .error(
                 ErrorKind::MissingSubcommand,
-                "a command is required: run, config, schema or verify",
+                "a command is required: run, check, config, schema or verify",
             )
             .into()),
         Some(Command::Run(flags)) => {
             logging::install(log.as_deref())?;
             run::run(&flags.inputs(environment))
+        }
+        Some(Command::Check { offline, json, flags }) => {
+            logging::install(log.as_deref())?;
+            check::check(&flags.inputs(environment), offline, json, out)
         }
         Some(Command::Config(flags)) => config::print(&flags.inputs(environment), out),
         Some(Command::Verify(flags)) => verify::verify(&flags, environment, out),

@@ -7,7 +7,7 @@ use config_faults::Fault;
 
 use super::Error;
 use crate::config::{Draft, Inputs};
-use crate::host::Plugin;
+use crate::host::{self, LoadError, Plugin};
 
 /// A configuration that was read and held against the plugin.
 pub(super) struct Prepared {
@@ -24,23 +24,32 @@ pub(super) fn prepare(inputs: &Inputs) -> Result<Prepared, Error> {
 
 /// Adds the plugin's verdict to a draft.
 pub(super) fn judge(mut draft: Draft) -> Result<Prepared, Error> {
-    let mut plugin = None;
-    if draft.is_readable()
-        && let Some(library) = draft.library()
-    {
-        match Plugin::load(&library) {
-            Ok(loaded) => {
-                if let Some(schema) = loaded.describe().get("config_schema") {
-                    draft.name_source(schema);
-                }
-                let faults = loaded
-                    .check(&draft.plugin_config(), false, 0)
-                    .map_err(Error::Check)?;
-                draft.add_of_plugin(faults);
-                plugin = Some(loaded);
-            }
-            Err(error) => draft.add(vec![Fault::new("source.library", error.to_string())]),
+    let plugin = match load(&draft) {
+        Some(Ok(loaded)) => {
+            ask(&mut draft, &loaded).map_err(Error::Check)?;
+            Some(loaded)
         }
-    }
+        Some(Err(error)) => {
+            draft.add(vec![Fault::new("source.library", error.to_string())]);
+            None
+        }
+        None => None,
+    };
     Ok(Prepared { draft, plugin })
+}
+
+/// Loads the plugin that a draft names, unless its file or `source.library` is unusable.
+pub(super) fn load(draft: &Draft) -> Option<Result<Plugin, LoadError>> {
+    let library = draft.library().filter(|_| draft.is_readable())?;
+    Some(Plugin::load(&library))
+}
+
+/// Asks a plugin for the faults of its part of a draft, and adds them.
+pub(super) fn ask(draft: &mut Draft, plugin: &Plugin) -> Result<(), host::Error> {
+    if let Some(schema) = plugin.describe().get("config_schema") {
+        draft.name_source(schema);
+    }
+    let faults = plugin.check(&draft.plugin_config())?;
+    draft.add_of_plugin(faults);
+    Ok(())
 }

@@ -32,6 +32,8 @@ pub enum Schema {
     DeadLetter,
     /// The first frame of the events transport
     Subscription,
+    /// The report of `check --json`
+    Check,
 }
 
 impl Schema {
@@ -44,6 +46,7 @@ impl Schema {
             Self::Control => Some(include_str!("../../../schemas/control.schema.json")),
             Self::DeadLetter => Some(include_str!("../../../schemas/dead-letter.schema.json")),
             Self::Subscription => Some(include_str!("../../../schemas/subscription.schema.json")),
+            Self::Check => Some(include_str!("../../../schemas/check.schema.json")),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! faults. Refuses to build while one fault is known. Invariant: reading has no side effect and uses no network.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config_faults::Fault;
 use serde_json::{Map, Value};
@@ -78,6 +78,7 @@ fn lines(faults: &[Located]) -> String {
 /// A configuration that was read and checked, but not built: more faults may come from the plugin.
 #[derive(Debug)]
 pub struct Draft {
+    file: Option<PathBuf>,
     merged: Merged,
     readable: bool,
     faults: Vec<Located>,
@@ -90,8 +91,9 @@ impl Draft {
         let schema = raw::schema();
         let mut merged = Merged::default();
         let mut faults = Vec::new();
-        if let Some(path) = inputs.file.clone().or_else(|| file::find(&inputs.folders)) {
-            faults.extend(file::read(&path, &mut merged));
+        let file = inputs.file.clone().or_else(|| file::find(&inputs.folders));
+        if let Some(path) = &file {
+            faults.extend(file::read(path, &mut merged));
         }
         let readable = faults
             .iter()
@@ -106,6 +108,7 @@ impl Draft {
             merged.set(&keys, setting.value.clone(), &Origin::Flag(setting.flag));
         }
         let mut draft = Self {
+            file,
             merged,
             readable,
             faults,
@@ -136,6 +139,12 @@ impl Draft {
                 .map(|fault| fault.below("source.config"))
                 .collect(),
         );
+    }
+
+    /// The configuration file, if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The faults found so far.

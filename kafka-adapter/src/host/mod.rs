@@ -23,6 +23,6 @@ mod source;
 pub use batch::{Batch, Records};
 pub use error::{Error, LoadError};
 pub use log::LogLevel;
-pub use plugin::Plugin;
+pub use plugin::{Plugin, Verified};
 pub use record::{AttributeIter, Attributes, Kind, Record};
 pub use source::{Limits, Pull, Source};

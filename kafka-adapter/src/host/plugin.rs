@@ -10,7 +10,7 @@ use std::ptr;
 
 use config_faults::Fault;
 use plugin_abi::types::ESP_CHECK_ONLINE;
-use plugin_abi::{EspOpenArgs, status};
+use plugin_abi::{EspError, EspOpenArgs, status};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -33,6 +33,18 @@ pub struct Plugin {
 #[derive(Deserialize)]
 struct Report {
     faults: Vec<Fault>,
+    #[serde(default)]
+    login: Option<Verified>,
+}
+
+/// What a plugin tells of a login that succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Verified {
+    /// How far the service's clock is ahead of this machine's at the least, in milliseconds; negative if it is behind.
+    pub clock_skew_ms: Option<i64>,
+    /// How long a token lives, in seconds.
+    pub token_lifetime_s: Option<u64>,
 }
 
 impl Plugin {
@@ -81,29 +93,54 @@ impl Plugin {
         &self.description
     }
 
-    /// Holds a configuration against the plugin and returns every fault that it reports.
+    /// Holds a configuration against the plugin and returns every fault that it reports; does not block.
     ///
-    /// # Units
-    /// `timeout_ms`: milliseconds that an `online` check may take; an offline one does not block.
     /// # Errors
     /// [`Error`] where the check itself failed and gave no report; retryable as the plugin says.
-    pub fn check(&self, config_json: &str, online: bool, timeout_ms: u32) -> Result<Vec<Fault>, Error> {
-        let flags = if online { ESP_CHECK_ONLINE } else { 0 };
+    pub fn check(&self, config_json: &str) -> Result<Vec<Fault>, Error> {
+        let (answer, error, report) = self.ask(config_json, 0, 0)?;
+        let Some(report) = report else {
+            outcome(answer, &error)?;
+            return Ok(Vec::new());
+        };
+        if answer < status::OK && report.faults.is_empty() {
+            return Err(failure(answer, &error));
+        }
+        Ok(report.faults.iter().map(one_line).collect())
+    }
+
+    /// Has the plugin log in, and returns what it tells of that; blocks for at most about `timeout_ms`.
+    ///
+    /// # Units
+    /// `timeout_ms`: milliseconds.
+    /// # Errors
+    /// [`Error`] as the plugin answered: `AUTH`, `OVERLOAD`, `TIMEOUT` (which is a failure here), `IO` and others.
+    pub fn check_online(&self, config_json: &str, timeout_ms: u32) -> Result<Verified, Error> {
+        let (answer, error, report) = self.ask(config_json, ESP_CHECK_ONLINE, timeout_ms)?;
+        if answer != status::OK {
+            return Err(failure(answer, &error));
+        }
+        Ok(report.and_then(|report| report.login).unwrap_or_default())
+    }
+
+    /// Calls `esp_check`; there is no report where the plugin wrote none.
+    fn ask(
+        &self,
+        config_json: &str,
+        flags: u32,
+        timeout_ms: u32,
+    ) -> Result<(i32, EspError, Option<Report>), Error> {
         let (answer, error, report) = with_text(|into, error| {
             // SAFETY: the text, the buffer and the error struct live through the call and have their sizes set.
             unsafe { (self.functions.check)(text(config_json), flags, timeout_ms, into, error) }
         })?;
         if report.is_empty() {
-            outcome(answer, &error)?;
-            return Ok(Vec::new());
+            return Ok((answer, error, None));
         }
-        let report: Report = serde_json::from_slice(&report).map_err(|fault| {
+        let report = serde_json::from_slice(&report).map_err(|fault| {
             Error::broken_contract(format!("a fault report that cannot be read: {fault}"))
         })?;
-        if answer < status::OK && report.faults.is_empty() {
-            return Err(failure(answer, &error));
-        }
-        Ok(report.faults.iter().map(one_line).collect())
+        Ok((answer, error, Some(report)))
     }
 
     /// Opens a source; it listens from now on.

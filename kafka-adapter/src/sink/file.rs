@@ -42,17 +42,21 @@ impl RecordFile {
         &self.shown
     }
 
-    /// Opens the file as a write would, and leaves nothing behind that was not there.
+    /// Opens the file for writing, or, where there is none yet, makes another one beside it and takes it away again. The
+    /// file itself is not touched: another process may be about to write it.
     ///
     /// # Errors
     /// The system's, if the file cannot be written at this moment.
     pub fn probe(&self) -> io::Result<()> {
-        let is_new = !self.path.exists();
-        open(&self.path)?;
-        if is_new {
-            std::fs::remove_file(&self.path)?;
+        if self.path.exists() {
+            return OpenOptions::new().append(true).open(&self.path).map(drop);
         }
-        Ok(())
+        let name = self.path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+        let mut beside = name.to_owned();
+        beside.push(format!(".{}.try", uuid::Uuid::new_v4().simple()));
+        let beside = self.path.with_file_name(beside);
+        OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        std::fs::remove_file(&beside)
     }
 
     /// Adds a line. Audit records stand alone, so that `verify` reads them as they were sent; everything else is
@@ -182,6 +186,20 @@ mod tests {
             "{\"old\":true}\n{\"a\":1}\n\
              {\"kind\":\"dead_letter\",\"sequence\":4,\"key\":\"k\",\"record\":{\"a\":1}}\n"
         );
+    }
+
+    #[test]
+    fn a_try_leaves_a_torn_line_of_another_process_and_its_folder_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        let file = RecordFile::new(&path);
+        file.probe().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(&path, "{\"half\":").unwrap();
+        file.probe().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\":");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(RecordFile::new(folder.path()).probe().is_err());
     }
 
     #[test]

@@ -19,12 +19,15 @@ use crate::record::{Attributes, Record};
 
 pub use file::RecordFile;
 pub use kafka::{
-    Envelope, KafkaSettings, KafkaSink, StartError as KafkaStartError, TopicPlan, Topics, meaning_of,
+    Cluster, Envelope, KafkaSettings, KafkaSink, StartError as KafkaStartError, TopicPlan, TopicSettings,
+    TopicState, Topics, meaning_of,
 };
 pub use lines::LinesSink;
 pub use meaning::Meaning;
-pub use outlets::{Outlet, Outlets, Routing, StartError};
-pub use webhook::{SettingsError as WebhookError, WebhookSettings, WebhookSink};
+pub use outlets::{Outlet, Outlets, Routing, StartError, try_file};
+pub use webhook::{
+    Probe, ProbeAnswer, ProbeError, SettingsError as WebhookError, WebhookSettings, WebhookSink,
+};
 
 /// What kind of delivery a parcel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -73,6 +73,18 @@ pub struct Routing {
 }
 
 impl Routing {
+    /// Each route with its outlet.
+    #[must_use]
+    pub fn table(&self) -> [(Route, &Outlet); 5] {
+        [
+            (Route::Event, &self.events),
+            (Route::DeadLetter, &self.dead_letters),
+            (Route::Control, &self.control),
+            (Route::Audit, &self.audit),
+            (Route::LastResort, &self.last_resort),
+        ]
+    }
+
     fn into_table(self) -> [Outlet; 5] {
         [
             self.events,
@@ -195,7 +207,10 @@ impl Outlets {
 }
 
 /// A file that can be written at this moment: better refused now than at the first record, an hour later.
-fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
+///
+/// # Errors
+/// [`StartError::File`]; not retryable.
+pub fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
     let file = RecordFile::new(path);
     file.probe().map_err(|reason| StartError::File {
         key: match route {

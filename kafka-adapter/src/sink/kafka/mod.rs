@@ -4,6 +4,7 @@
 //! since librdkafka's refusal and the broker's would come later and take neighbours along. Invariant: per partition,
 //! records are written in the order of [`Sink::send`](super::Sink::send).
 
+mod cluster;
 mod context;
 mod meaning;
 mod message;
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
@@ -26,6 +28,7 @@ use message::MessageBuilder;
 
 use super::{Failure, Meaning, Outcome, Parcel, Route, SendError};
 
+pub use cluster::{Cluster, TopicSettings, TopicState};
 pub use meaning::meaning_of;
 pub use settings::{Envelope, KafkaSettings, Topics};
 pub use topics::TopicPlan;
@@ -145,8 +148,12 @@ impl KafkaSink {
     fn check_topics(&self, routes: &[Route]) -> Result<(), StartError> {
         let deadline = Instant::now() + Duration::from_millis(self.settings.start_timeout_ms);
         let servers = || self.settings.bootstrap_servers.clone();
-        let metadata = self.metadata(deadline)?;
-        let plans = topics::missing(&self.settings, routes, &metadata);
+        let producer = self
+            .producer
+            .as_ref()
+            .expect("a sink that starts has the producer it was made with");
+        let metadata = || metadata(producer.client(), &self.settings, deadline);
+        let plans = topics::missing(&self.settings, routes, &metadata()?);
         if plans.is_empty() {
             return Ok(());
         }
@@ -162,7 +169,7 @@ impl KafkaSink {
         })?;
         // a controller answers before every broker knows the topic
         loop {
-            let plans = topics::missing(&self.settings, routes, &self.metadata(deadline)?);
+            let plans = topics::missing(&self.settings, routes, &metadata()?);
             if plans.is_empty() {
                 return Ok(());
             }
@@ -170,31 +177,6 @@ impl KafkaSink {
                 return Err(StartError::MissingTopics {
                     plans,
                     servers: servers(),
-                });
-            }
-            thread::sleep(Duration::from_millis(START_RETRY_MS));
-        }
-    }
-
-    fn metadata(&self, deadline: Instant) -> Result<Metadata, StartError> {
-        let producer = self
-            .producer
-            .as_ref()
-            .expect("a sink that starts has the producer it was made with");
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = left.clamp(Duration::from_millis(1), Duration::from_millis(2000));
-            let error = match producer.client().fetch_metadata(None, wait) {
-                Ok(metadata) => return Ok(metadata),
-                Err(error) => error,
-            };
-            if Instant::now() + Duration::from_millis(START_RETRY_MS) >= deadline {
-                return Err(StartError::Unreachable {
-                    servers: self.settings.bootstrap_servers.clone(),
-                    waited_ms: self.settings.start_timeout_ms,
-                    reason: error
-                        .rdkafka_error_code()
-                        .map_or_else(|| error.to_string(), |code| code.to_string()),
                 });
             }
             thread::sleep(Duration::from_millis(START_RETRY_MS));
@@ -308,6 +290,32 @@ impl KafkaSink {
     }
 }
 
+/// What the brokers say of themselves and of all topics, asked until `deadline`.
+fn metadata<C: ClientContext>(
+    client: &Client<C>,
+    settings: &KafkaSettings,
+    deadline: Instant,
+) -> Result<Metadata, StartError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = left.clamp(Duration::from_millis(1), Duration::from_millis(2000));
+        let error = match client.fetch_metadata(None, wait) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        if Instant::now() + Duration::from_millis(START_RETRY_MS) >= deadline {
+            return Err(StartError::Unreachable {
+                servers: settings.bootstrap_servers.clone(),
+                waited_ms: settings.start_timeout_ms,
+                reason: error
+                    .rdkafka_error_code()
+                    .map_or_else(|| error.to_string(), |code| code.to_string()),
+            });
+        }
+        thread::sleep(Duration::from_millis(START_RETRY_MS));
+    }
+}
+
 fn connect(
     settings: &KafkaSettings,
     states: &Arc<States>,
@@ -317,17 +325,22 @@ fn connect(
         outcomes,
         states: Arc::clone(states),
     };
-    match settings.client_config().create_with_context(context) {
-        Ok(producer) => Ok((producer, arrivals)),
-        Err(KafkaError::ClientConfig(_, reason, name, value)) => {
+    let made = settings.client_config().create_with_context(context);
+    made.map(|producer| (producer, arrivals)).map_err(client_error)
+}
+
+/// Why librdkafka makes no client.
+fn client_error(error: KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, value) => {
             // the value of a property may be a secret
             let shown = if name.contains("password") || name.contains("secret") || name.contains("key") {
                 "[hidden]"
             } else {
                 value.as_str()
             };
-            Err(format!("librdkafka property {name} = {shown}: {reason}"))
+            format!("librdkafka property {name} = {shown}: {reason}")
         }
-        Err(error) => Err(error.to_string()),
+        error => error.to_string(),
     }
 }

@@ -111,6 +111,16 @@ impl KafkaSettings {
             .set("statistics.interval.ms", "10000");
         config
     }
+
+    /// The configuration for a client that only asks: one that is not idempotent wants no producer id, for which some
+    /// clusters demand a right of their own.
+    pub(super) fn admin_config(&self) -> ClientConfig {
+        let mut config = self.client_config();
+        config
+            .set("enable.idempotence", "false")
+            .set("statistics.interval.ms", "0");
+        config
+    }
 }
 
 #[cfg(test)]

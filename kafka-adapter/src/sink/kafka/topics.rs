@@ -116,7 +116,7 @@ pub(super) fn create(settings: &KafkaSettings, plans: &[TopicPlan]) -> Result<()
 }
 
 /// Runs a future on this thread; the admin request behind it has its own time-out.
-fn wait_for<F: Future>(future: F) -> F::Output {
+pub(super) fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

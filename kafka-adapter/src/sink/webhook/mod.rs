@@ -6,6 +6,7 @@
 //! are in no message.
 
 mod client;
+mod probe;
 mod request;
 mod resolver;
 mod retry_after;
@@ -32,6 +33,7 @@ use worker::{Order, Ticket, Tools};
 use super::cloud_event::push_structured;
 use super::{Failure, Meaning, Outcome, Parcel, SendError};
 
+pub use probe::{Probe, ProbeAnswer, ProbeError};
 pub use settings::{SettingsError, WebhookSettings};
 
 /// Room for outcomes beyond the records in flight.

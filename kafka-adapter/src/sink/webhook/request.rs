@@ -94,7 +94,8 @@ fn pause_ms(response: &Response, now_us: i64) -> u64 {
         .unwrap_or(0)
 }
 
-fn failure(target: &Target, error: reqwest::Error) -> Failure {
+/// The failure of a request that got no answer.
+pub(super) fn failure(target: &Target, error: reqwest::Error) -> Failure {
     let what = if error.is_timeout() {
         "did not answer within webhook.timeout_ms".to_owned()
     } else {

@@ -1,0 +1,255 @@
+//! One topic, judged: is it there, does it take records, and does it keep them.
+//!
+//! Responsible for the rules below. Refuses to guess at settings that the broker does not tell. Invariant: a row's mend
+//! mends everything that its detail complains of.
+//!
+//! | what | is | because |
+//! | --- | --- | --- |
+//! | absent | a failure; a warning with `kafka.create_topics` | a run does not start without it |
+//! | a partition without leader, or with too few replicas in sync | a failure | it takes no record now |
+//! | `cleanup.policy` with `compact` | a failure | of the records of one key all but the last are thrown away |
+//! | `min.insync.replicas` above the replicas | a failure | it never takes a record |
+//! | `min.insync.replicas` equal to the replicas, if there are several | a warning | it takes none while a broker is away |
+//! | `min.insync.replicas` of 1 with three replicas or more | a warning | what one broker acknowledged dies with it |
+//! | `max.message.bytes` below `kafka.message_max_bytes` | a failure | the broker refuses what this program lets pass |
+//! | settings that are not told | a warning | nobody knows |
+//!
+//! # Source
+//! Apache Kafka 4, topic configuration; `acks=all` waits for the replicas in sync alone.
+
+use crate::check::item::{Item, Subject};
+use crate::exit::Exit;
+use crate::sink::{KafkaSettings, Route, TopicPlan, TopicState};
+
+/// The name of a route's topic.
+pub(super) fn subject(route: Route) -> Subject {
+    match route {
+        Route::Event => Subject::new("kafka.topic.events", "events topic"),
+        Route::Audit => Subject::new("kafka.topic.audit", "audit topic"),
+        Route::DeadLetter | Route::LastResort => Subject::new("kafka.topic.dead_letter", "dead-letter topic"),
+        Route::Control => Subject::new("kafka.topic.control", "control topic"),
+    }
+}
+
+/// The row of a route's topic; `state` is absent where the topic is.
+pub(super) fn item(
+    settings: &KafkaSettings,
+    route: Route,
+    brokers: usize,
+    state: Option<&TopicState>,
+) -> Item {
+    let plan = TopicPlan::of(settings, route);
+    match state {
+        Some(state) => present(settings, route, &plan.name, state),
+        None => absent(settings, route, brokers, &plan),
+    }
+}
+
+fn absent(settings: &KafkaSettings, route: Route, brokers: usize, plan: &TopicPlan) -> Item {
+    let command = plan.command(&settings.bootstrap_servers);
+    let wanted = usize::try_from(plan.replication_factor).unwrap_or(1);
+    if !settings.create_topics {
+        return subject(route).fails(
+            Exit::Config,
+            format!("{} is missing or invisible", plan.name),
+            format!("start with --create-topics, or run: {command}"),
+        );
+    }
+    if wanted > brokers {
+        let detail = format!(
+            "{} is missing, and {wanted} replicas cannot be created: the number of brokers is {brokers}",
+            plan.name
+        );
+        return subject(route).fails(
+            Exit::Config,
+            detail,
+            "lower kafka.replication_factor, or add brokers",
+        );
+    }
+    subject(route).warns(
+        format!("{} is missing or invisible, a run will create it", plan.name),
+        format!("nothing to do, or choose its settings yourself: {command}"),
+    )
+}
+
+/// What is wrong with a topic, and what mends it.
+#[derive(Default)]
+struct Findings {
+    failures: Vec<(Exit, String)>,
+    warnings: Vec<String>,
+    /// Settings to change, as `name=value`.
+    changes: Vec<String>,
+    /// What else to do.
+    hints: Vec<String>,
+}
+
+fn present(settings: &KafkaSettings, route: Route, name: &str, state: &TopicState) -> Item {
+    let mut found = Findings::default();
+    found.partitions(state);
+    if let Err(reason) = &state.settings {
+        found
+            .warnings
+            .push(format!("its settings are not told ({reason})"));
+        found.hints.push(format!(
+            "give this user the right DescribeConfigs on topic {name}, or look at them yourself"
+        ));
+    } else {
+        found.cleanup(state);
+        found.replicas(state);
+        found.size(settings, state);
+    }
+    found.row(
+        subject(route),
+        &settings.bootstrap_servers,
+        name,
+        facts(name, state),
+    )
+}
+
+/// Name, partitions, replicas and the settings that are known.
+fn facts(name: &str, state: &TopicState) -> String {
+    let count = |number: usize, what: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {what}{plural}")
+    };
+    let mut facts = format!(
+        "{name}: {}, {}",
+        count(state.partitions, "partition"),
+        count(state.replicas, "replica")
+    );
+    if let Ok(settings) = &state.settings {
+        let known = [
+            ("cleanup.policy", settings.cleanup_policy.clone()),
+            ("retention.ms", settings.retention_ms.map(|ms| ms.to_string())),
+            (
+                "min.insync.replicas",
+                settings.min_insync_replicas.map(|number| number.to_string()),
+            ),
+            (
+                "max.message.bytes",
+                settings.max_message_bytes.map(|bytes| bytes.to_string()),
+            ),
+        ];
+        for (setting, value) in known {
+            if let Some(value) = value {
+                facts.push_str(&format!(", {setting} = {value}"));
+            }
+        }
+    }
+    facts
+}
+
+impl Findings {
+    /// The row for what was found.
+    fn row(self, subject: Subject, bootstrap_servers: &str, name: &str, facts: String) -> Item {
+        let Self {
+            failures,
+            warnings,
+            changes,
+            hints,
+        } = self;
+        let exits: Vec<Exit> = failures.iter().map(|(exit, _)| *exit).collect();
+        let complaints = failures
+            .into_iter()
+            .map(|(_, complaint)| complaint)
+            .chain(warnings);
+        let parts: Vec<String> = std::iter::once(facts).chain(complaints).collect();
+        let is_sound = parts.len() == 1;
+        let detail = parts.join("; ");
+        let command = (!changes.is_empty()).then(|| {
+            format!(
+                "kafka-configs.sh --bootstrap-server {bootstrap_servers} --alter --entity-type topics --entity-name \
+                 {name} --add-config {}",
+                changes.join(",")
+            )
+        });
+        let mend = command.into_iter().chain(hints).collect::<Vec<_>>().join(", ");
+        if is_sound {
+            subject.holds(detail)
+        } else if exits.is_empty() {
+            subject.warns(detail, mend)
+        } else if exits.contains(&Exit::Config) {
+            subject.fails(Exit::Config, detail, mend)
+        } else {
+            // what the return of a broker mends is no fault of a configuration
+            subject.fails(Exit::Unavailable, detail, mend)
+        }
+    }
+
+    fn partitions(&mut self, state: &TopicState) {
+        if state.leaderless > 0 {
+            let complaint = format!(
+                "{} of its partitions have no leader and take no record",
+                state.leaderless
+            );
+            self.failures.push((Exit::Unavailable, complaint));
+            self.hints
+                .push("start the brokers that hold its partitions".to_owned());
+        }
+    }
+
+    fn cleanup(&mut self, state: &TopicState) {
+        let policy = state
+            .settings
+            .as_ref()
+            .ok()
+            .and_then(|told| told.cleanup_policy.as_deref());
+        if policy.is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact")) {
+            let complaint = "compaction throws away all records of a key but the last".to_owned();
+            self.failures.push((Exit::Config, complaint));
+            self.changes.push("cleanup.policy=delete".to_owned());
+        }
+    }
+
+    fn replicas(&mut self, state: &TopicState) {
+        let told = state.settings.as_ref().ok();
+        let Some(least) = told.and_then(|told| told.min_insync_replicas) else {
+            return;
+        };
+        let replicas = state.replicas;
+        let mut set = |least: usize| self.changes.push(format!("min.insync.replicas={least}"));
+        if least > replicas {
+            set(replicas.saturating_sub(1).max(1));
+            let complaint = "min.insync.replicas is above the replicas, so every record is refused";
+            self.failures.push((Exit::Config, complaint.to_owned()));
+        } else if state.in_sync < least && state.leaderless == 0 {
+            let complaint = format!(
+                "of a partition only {} of {replicas} replicas are in sync, so its records are refused",
+                state.in_sync
+            );
+            self.failures.push((Exit::Unavailable, complaint));
+            self.hints
+                .push("start the brokers that hold its replicas".to_owned());
+        } else if least == replicas && replicas > 1 {
+            set(replicas - 1);
+            let complaint = "every record is refused while one of its brokers is away";
+            self.warnings.push(complaint.to_owned());
+        } else if least == 1 && replicas >= 3 {
+            set(2);
+            let complaint = "a record that one broker alone has acknowledged is lost with it";
+            self.warnings.push(complaint.to_owned());
+        }
+    }
+
+    fn size(&mut self, settings: &KafkaSettings, state: &TopicState) {
+        let Ok(told) = &state.settings else { return };
+        let wanted = settings.message_max_bytes as u64;
+        let Some(limit) = told.max_message_bytes.filter(|limit| *limit < wanted) else {
+            return;
+        };
+        let whose = if told.own_max_message_bytes {
+            "the topic"
+        } else {
+            "the broker"
+        };
+        let complaint =
+            format!("{whose} refuses batches over {limit} bytes, and kafka.message_max_bytes = {wanted}");
+        self.failures.push((Exit::Config, complaint));
+        self.changes.push(format!("max.message.bytes={wanted}"));
+        self.hints
+            .push(format!("or for the size set kafka.message_max_bytes = {limit}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What a cluster says of itself and of the topics: brokers, partitions, replicas, and the settings that decide what
+//! becomes of a record.
+//!
+//! Responsible for asking, on the configuration of the producer. Refuses to change anything: it creates no topic, sends
+//! no record and asks for no producer id, so that it can run beside a live adapter. Invariant: what a broker does not
+//! tell is a reason, not a guess.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ConfigSource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::metadata::{Metadata, MetadataTopic};
+
+use super::settings::KafkaSettings;
+use super::topics::wait_for;
+use super::{StartError, client_error, metadata};
+
+/// A cluster and the topics that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Number of brokers.
+    pub brokers: usize,
+    /// The topics, in the order in which they were asked for; none where it is absent or invisible.
+    pub topics: Vec<Option<TopicState>>,
+}
+
+/// A topic that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Number of partitions.
+    pub partitions: usize,
+    /// Partitions without a leader, which take no record.
+    pub leaderless: usize,
+    /// Replicas of the partition that has the fewest.
+    pub replicas: usize,
+    /// Replicas in sync of the partition that has the fewest.
+    pub in_sync: usize,
+    /// Its settings, or why the broker does not tell them.
+    pub settings: Result<TopicSettings, String>,
+}
+
+/// The settings in force for a topic, whether its own or the broker's; absent where the broker does not name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// `cleanup.policy`.
+    pub cleanup_policy: Option<String>,
+    /// `retention.ms`; -1 keeps records for ever.
+    pub retention_ms: Option<i64>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: Option<usize>,
+    /// `max.message.bytes`.
+    pub max_message_bytes: Option<u64>,
+    /// Whether `max.message.bytes` is the topic's own, and not the broker's `message.max.bytes`.
+    pub own_max_message_bytes: bool,
+}
+
+impl Cluster {
+    /// Asks a cluster, for at most twice `start_timeout_ms`, and hands the answer to `tell` before the connections are
+    /// closed, which may take longer than the asking.
+    ///
+    /// # Errors
+    /// `tell` is given [`StartError::Settings`] if librdkafka refuses a property, and [`StartError::Unreachable`] if no
+    /// broker answered within `start_timeout_ms`.
+    pub fn ask(settings: &KafkaSettings, topics: &[&str], tell: impl FnOnce(Result<Self, StartError>)) {
+        let made = settings.admin_config().create();
+        let client: AdminClient<DefaultClientContext> = match made {
+            Ok(client) => client,
+            Err(error) => return tell(Err(StartError::Settings(client_error(error)))),
+        };
+        tell(Self::described(settings, topics, &client));
+    }
+
+    fn described(
+        settings: &KafkaSettings,
+        topics: &[&str],
+        client: &AdminClient<DefaultClientContext>,
+    ) -> Result<Self, StartError> {
+        let wait = Duration::from_millis(settings.start_timeout_ms);
+        let metadata = metadata(client.inner(), settings, Instant::now() + wait)?;
+        let found: Vec<Option<&MetadataTopic>> = topics.iter().map(|name| found(&metadata, name)).collect();
+        let mut told = told(client, topics, &found, wait).into_iter();
+        let topics = found
+            .into_iter()
+            .map(|topic| {
+                let topic = topic?;
+                let settings = told.next();
+                Some(state(
+                    topic,
+                    settings.unwrap_or_else(|| Err("the broker left it out".to_owned())),
+                ))
+            })
+            .collect();
+        Ok(Self {
+            brokers: metadata.brokers().len(),
+            topics,
+        })
+    }
+}
+
+fn found<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {
+    let mut topics = metadata.topics().iter();
+    topics.find(|topic| topic.name() == name && !topic.partitions().is_empty())
+}
+
+fn state(topic: &MetadataTopic, settings: Result<TopicSettings, String>) -> TopicState {
+    let partitions = topic.partitions();
+    let fewest = |count: fn(&rdkafka::metadata::MetadataPartition) -> usize| {
+        partitions.iter().map(count).min().unwrap_or(0)
+    };
+    TopicState {
+        partitions: partitions.len(),
+        leaderless: partitions
+            .iter()
+            .filter(|partition| partition.leader() < 0)
+            .count(),
+        replicas: fewest(|partition| partition.replicas().len()),
+        in_sync: fewest(|partition| partition.isr().len()),
+        settings,
+    }
+}
+
+/// The settings of the topics that are there, in their order; one request for all.
+fn told(
+    client: &AdminClient<DefaultClientContext>,
+    topics: &[&str],
+    found: &[Option<&MetadataTopic>],
+    wait: Duration,
+) -> Vec<Result<TopicSettings, String>> {
+    let there = topics.iter().zip(found).filter(|(_, topic)| topic.is_some());
+    let mut names: Vec<&str> = there.map(|(name, _)| *name).collect();
+    let asked = names.clone();
+    // a broker answers once for a topic that two routes share
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let specifiers: Vec<ResourceSpecifier<'_>> =
+        names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let options = AdminOptions::new()
+        .request_timeout(Some(wait))
+        .operation_timeout(Some(wait));
+    let answer = wait_for(client.describe_configs(&specifiers, &options));
+    let resources = match answer {
+        Ok(resources) => resources,
+        Err(error) => {
+            let reason = error
+                .rdkafka_error_code()
+                .map_or_else(|| error.to_string(), |code| code.to_string());
+            return asked.iter().map(|_| Err(reason.clone())).collect();
+        }
+    };
+    // librdkafka sorts the answers in the order of the request
+    let by_name = |name: &str| {
+        let at = names.binary_search(&name).ok()?;
+        resources.get(at)
+    };
+    asked
+        .into_iter()
+        .map(|name| match by_name(name) {
+            Some(Ok(resource)) => Ok(TopicSettings::of(resource)),
+            Some(Err(code)) => Err(code.to_string()),
+            None => Err("the broker left it out".to_owned()),
+        })
+        .collect()
+}
+
+impl TopicSettings {
+    fn of(resource: &ConfigResource) -> Self {
+        let entry = |name| resource.get(name);
+        let value = |name| entry(name).and_then(|entry| entry.value.as_deref());
+        Self {
+            cleanup_policy: value("cleanup.policy").map(str::to_owned),
+            retention_ms: value("retention.ms").and_then(|value| value.parse().ok()),
+            min_insync_replicas: value("min.insync.replicas").and_then(|value| value.parse().ok()),
+            max_message_bytes: value("max.message.bytes").and_then(|value| value.parse().ok()),
+            own_max_message_bytes: entry("max.message.bytes")
+                .is_some_and(|entry| matches!(entry.source, ConfigSource::DynamicTopic)),
+        }
+    }
+}
