@@ -10,6 +10,7 @@ mod kafka;
 mod lines;
 mod meaning;
 mod outlets;
+mod routing;
 mod webhook;
 
 use crossbeam_channel::Receiver;
@@ -24,7 +25,8 @@ pub use kafka::{
 };
 pub use lines::LinesSink;
 pub use meaning::Meaning;
-pub use outlets::{Outlet, Outlets, Routing, StartError, try_file};
+pub use outlets::{Outlets, StartError, try_file};
+pub use routing::{Outlet, Routing};
 pub use webhook::{
     Probe, ProbeAnswer, ProbeError, SettingsError as WebhookError, WebhookSettings, WebhookSink,
 };

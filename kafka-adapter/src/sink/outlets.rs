@@ -1,7 +1,7 @@
-//! The table that says which route goes to which outlet, and the set of outlets behind it as one sink.
+//! The set of outlets behind the table of routes, as one sink.
 //!
-//! Responsible for routing and for adding up what the outlets say of themselves. Refuses a route without an outlet.
-//! Invariant: a route has one outlet for the whole run.
+//! Responsible for handing each parcel to its outlet and for adding up what the outlets say of themselves. Refuses a
+//! route without an outlet. Invariant: a route has one outlet for the whole run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::{Receiver, never};
 
 use super::kafka::{self, KafkaSettings, KafkaSink};
+use super::routing::{Outlet, Routing};
 use super::{Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Route, SendError, Sink, WebhookSink};
 
 /// Why the outlets cannot be used.
@@ -39,60 +40,6 @@ impl StartError {
             Self::Kafka(error) => error.is_retryable(),
             Self::File { .. } => false,
         }
-    }
-}
-
-/// Where one route goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlet {
-    /// The topic of the route.
-    Kafka,
-    /// The webhook.
-    Webhook,
-    /// Lines on standard output.
-    Lines,
-    /// A local file.
-    File(PathBuf),
-    /// Nowhere: parcels of this route are failures.
-    Absent,
-}
-
-/// The outlet of each route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Routing {
-    /// Normalized events.
-    pub events: Outlet,
-    /// Dead letters.
-    pub dead_letters: Outlet,
-    /// Control records.
-    pub control: Outlet,
-    /// Audit records.
-    pub audit: Outlet,
-    /// Dead letters that their own destination refused.
-    pub last_resort: Outlet,
-}
-
-impl Routing {
-    /// Each route with its outlet.
-    #[must_use]
-    pub fn table(&self) -> [(Route, &Outlet); 5] {
-        [
-            (Route::Event, &self.events),
-            (Route::DeadLetter, &self.dead_letters),
-            (Route::Control, &self.control),
-            (Route::Audit, &self.audit),
-            (Route::LastResort, &self.last_resort),
-        ]
-    }
-
-    fn into_table(self) -> [Outlet; 5] {
-        [
-            self.events,
-            self.dead_letters,
-            self.control,
-            self.audit,
-            self.last_resort,
-        ]
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::settings::KafkaSettings;
@@ -144,9 +145,10 @@ fn told(
     let resources = match answer {
         Ok(resources) => resources,
         Err(error) => {
-            let reason = error
-                .rdkafka_error_code()
-                .map_or_else(|| error.to_string(), |code| code.to_string());
+            let reason = match &error {
+                KafkaError::AdminOp(code) => code.to_string(),
+                other => other.to_string(),
+            };
             return asked.iter().map(|_| Err(reason.clone())).collect();
         }
     };

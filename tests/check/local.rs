@@ -1,0 +1,144 @@
+//! What is on this machine: the configuration, the plugin, the files.
+
+use simulator::Options;
+use support::{Launch, Receiver, Reply};
+
+use crate::DEADLINE;
+use crate::seen::{check, check_json, to_lines, to_webhook};
+
+#[test]
+fn every_fault_of_the_configuration_is_a_row_and_what_needs_it_is_shown_as_not_examined() {
+    let rig = to_lines("login=1 hang")
+        .set("delivery.drain_msec", 5)
+        .set("delivery.max_in_flight_records", "many")
+        .set("source.config.region", "us-esat-1");
+    let checked = check(&rig, &[], &[]);
+    let text = std::fs::read_to_string(rig.folder().join("genesys-kafka.toml")).unwrap();
+    let at = |key: &str| {
+        let line = text.lines().position(|line| line.starts_with(key)).unwrap() + 1;
+        format!("✗ FOLDER/genesys-kafka.toml:{line}: {key}: ")
+    };
+    let rows = checked.rows("configuration");
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let unknown = at("delivery.drain_msec");
+    assert_eq!(rows[0], format!("{unknown}unknown key"));
+    assert!(rows[1].starts_with("mend: did you mean `drain_ms`? "), "{rows:?}");
+    assert_eq!(
+        rows[2],
+        format!(
+            "{}expected integer, found string",
+            at("delivery.max_in_flight_records")
+        )
+    );
+    assert_eq!(
+        rows[3],
+        "mend: see `genesys-kafka schema` for what can stand there"
+    );
+    let rows = checked.rows("source configuration");
+    assert!(rows[0].starts_with(&at("source.config.region")), "{rows:?}");
+    for title in ["login", "brokers", "webhook", "dead-letter file"] {
+        assert_eq!(checked.rows(title), ["– the configuration has faults"]);
+    }
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("not ready: 3 of 5 failed, 4 not examined", Some(78))
+    );
+    assert_eq!(rig.simulator().counters().logins, 0, "nothing leaves the machine");
+    let (code, document) = check_json(&rig, &[]);
+    assert_eq!((code, document["ready"].as_bool()), (Some(78), Some(false)));
+}
+
+#[test]
+fn a_configuration_file_that_is_absent_is_the_only_fault() {
+    let finished = Launch::binary("genesys-kafka")
+        .args(["check", "--config", "/nonexistent/c.toml"])
+        .run(DEADLINE);
+    assert_eq!(
+        finished.stdout[..3],
+        [
+            "✗ configuration         configuration file `/nonexistent/c.toml` does not exist",
+            "                        mend: name an existing file with --config",
+            "– plugin                the configuration has faults",
+        ]
+    );
+    assert_eq!(finished.status.code(), Some(78));
+}
+
+#[test]
+fn a_plugin_that_is_missing_is_named_with_where_it_was_looked_for() {
+    let rig = to_lines("login=1 hang");
+    let checked = check(&rig, &["--library", "/nonexistent/lib.so"], &[]);
+    assert_eq!(
+        checked.rows("plugin"),
+        [
+            "✗ plugin `/nonexistent/lib.so` not found; looked for /nonexistent/lib.so",
+            "mend: set source.library to its path"
+        ]
+    );
+    assert_eq!(
+        checked.rows("source configuration"),
+        ["– the plugin is not loaded"]
+    );
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("not ready: 1 of 3 failed, 5 not examined", Some(78))
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named_by_its_key() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let rig = to_webhook(Options::default(), &receiver)
+        .set("audit.path", "missing/audit.jsonl")
+        .set("dead_letter.path", ".");
+    let checked = check(&rig, &[], &[]);
+    assert_eq!(
+        checked.rows("audit file"),
+        [
+            "✗ audit.path: missing/audit.jsonl cannot be written: No such file or directory (os error 2)",
+            "mend: create its folder and let this user write there, or set audit.path to another file"
+        ]
+    );
+    assert_eq!(
+        checked.rows("dead-letter file"),
+        [
+            "✗ dead_letter.path: . cannot be written: Is a directory (os error 21)",
+            "mend: create its folder and let this user write there, or set dead_letter.path to another file"
+        ]
+    );
+    assert_eq!(checked.rows("control file"), ["✓ control.jsonl can be written"]);
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("not ready: 2 of 11 failed", Some(78))
+    );
+    assert!(
+        !rig.folder().join("control.jsonl").exists(),
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn the_worst_failure_decides_the_exit() {
+    let port = support::free_port();
+    let refused = |audit: &str| {
+        let receiver = Receiver::start(|_| Reply::Status(200));
+        let options = Options {
+            faults: vec!["login=1 refuse 401".parse().unwrap()],
+            ..Options::default()
+        };
+        let rig = to_webhook(options, &receiver)
+            .set("webhook.url", format!("http://127.0.0.1:{port}/"))
+            .set("audit.path", audit);
+        check(&rig, &[], &[]).code
+    };
+    assert_eq!(
+        refused("audit.jsonl"),
+        Some(77),
+        "credentials before what is away"
+    );
+    assert_eq!(
+        refused("missing/audit.jsonl"),
+        Some(78),
+        "configuration before both"
+    );
+}
