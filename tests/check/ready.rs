@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use simulator::Options;
 use support::{Broker, Mock, Receiver, Reply, Rig, Topics};
 
-use crate::seen::{check, check_json, check_topics, to_webhook};
+use crate::seen::{check, check_json, check_topics, to_webhook, with_secret};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -87,8 +87,7 @@ fn brokers_that_do_not_tell_settings_are_no_hindrance() {
 #[test]
 fn with_a_webhook_the_table_shows_the_receiver_which_sees_no_event() {
     let receiver = Receiver::start(|_| Reply::Status(204));
-    let rig = to_webhook(Options::default(), &receiver).set("webhook.secret.file", "hook-secret");
-    std::fs::write(rig.folder().join("hook-secret"), SECRET).unwrap();
+    let rig = with_secret(to_webhook(Options::default(), &receiver), SECRET);
     let address = receiver.address().to_string();
     let replaced = [(address.as_str(), "HOOK")];
     let checked = check(&rig, &[], &replaced);

@@ -1,5 +1,8 @@
 //! What a check leaves: its table with what differs from run to run replaced, its JSON held against the schema.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::Value;
 use simulator::Options;
 use support::{Finished, Receiver, Rig, Topics};
@@ -62,6 +65,14 @@ pub(crate) fn to_url(options: Options, url: &str) -> Rig {
         .set("audit.to", "file")
         .set("audit.path", "audit.jsonl")
         .set("control.path", "control.jsonl")
+}
+
+/// Gives a rig's webhook a secret in a file that nobody else can read.
+pub(crate) fn with_secret(rig: Rig, text: &str) -> Rig {
+    let path = rig.folder().join("hook-secret");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    rig.set("webhook.secret.file", "hook-secret")
 }
 
 /// A rig with these faults of the simulator, and nothing but lines to deliver to.

@@ -3,7 +3,7 @@
 use simulator::Options;
 use support::{Receiver, Reply, free_port, tls};
 
-use crate::seen::{check, to_url, to_webhook};
+use crate::seen::{check, to_url, to_webhook, with_secret};
 
 #[test]
 fn a_closed_port_ends_with_69() {
@@ -95,9 +95,8 @@ fn a_certificate_or_secret_that_cannot_be_used_ends_with_78() {
     let folder = tempfile::tempdir().unwrap();
     let terminator = tls::Terminator::start(receiver.address(), folder.path());
     let name = terminator.authority_name();
-    let rig = to_url(Options::default(), &format!("https://{name}/hook/path-secret"))
-        .set("webhook.secret.file", "hook-secret");
-    std::fs::write(rig.folder().join("hook-secret"), "whsec_path-secret").unwrap();
+    let rig = to_url(Options::default(), &format!("https://{name}/hook/path-secret"));
+    let rig = with_secret(rig, "whsec_path-secret");
     let checked = check(&rig, &[], &[(&name, "HOOK")]);
     let rows = checked.rows("webhook");
     assert!(
