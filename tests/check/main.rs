@@ -5,7 +5,7 @@
 //! differs from run to run only addresses, paths, topic names and times are replaced.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
-mod interrupt;
+mod ending;
 mod kafka;
 mod local;
 mod login;

@@ -9,11 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use simulator::Options;
-use support::{Rig, Topics};
-
 use crate::DEADLINE;
-use crate::seen::{check, to_url};
+use crate::seen::{check, everything};
 
 /// A listener that notices whoever comes.
 fn trap() -> TcpListener {
@@ -24,18 +21,6 @@ fn trap() -> TcpListener {
 
 fn is_untouched(trap: &TcpListener) -> bool {
     matches!(trap.accept(), Err(error) if error.kind() == ErrorKind::WouldBlock)
-}
-
-/// Everything that can go to the network, at these places.
-fn everything(login: &str, broker: &str, webhook: &str) -> Rig {
-    to_url(Options::default(), webhook)
-        .with_kafka(broker, &Topics::unique())
-        .set("delivery.to", "webhook")
-        .set("audit.to", "kafka")
-        .set("source.config.endpoints.login", login)
-        .set("source.config.timeouts.login_ms", 500)
-        .set("kafka.start_timeout_ms", 500)
-        .set("webhook.timeout_ms", 500)
 }
 
 #[test]

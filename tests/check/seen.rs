@@ -67,6 +67,18 @@ pub(crate) fn to_url(options: Options, url: &str) -> Rig {
         .set("control.path", "control.jsonl")
 }
 
+/// A rig with everything that can go to the network, at these places, and little time for each.
+pub(crate) fn everything(login: &str, broker: &str, webhook: &str) -> Rig {
+    to_url(Options::default(), webhook)
+        .with_kafka(broker, &Topics::unique())
+        .set("delivery.to", "webhook")
+        .set("audit.to", "kafka")
+        .set("source.config.endpoints.login", login)
+        .set("source.config.timeouts.login_ms", 500)
+        .set("kafka.start_timeout_ms", 500)
+        .set("webhook.timeout_ms", 500)
+}
+
 /// Gives a rig's webhook a secret in a file that nobody else can read.
 pub(crate) fn with_secret(rig: Rig, text: &str) -> Rig {
     let path = rig.folder().join("hook-secret");

@@ -90,6 +90,32 @@ fn whatever_answers_is_there_and_a_status_that_would_hold_events_is_a_warning() 
 }
 
 #[test]
+fn the_receivers_clock_is_compared_and_says_what_becomes_of_signatures() {
+    let date = || "Sun, 06 Nov 1994 08:49:37 GMT".to_owned();
+    let receiver = Receiver::start(move |_| Reply::WithHeader(200, "date", date()));
+    let rig = with_secret(
+        to_webhook(Options::default(), &receiver),
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    );
+    let checked = check(&rig, &[], &[]);
+    let rows = checked.rows("clock against others");
+    let seconds: String = rows[0].chars().filter(char::is_ascii_digit).collect();
+    let seconds = seconds.strip_suffix('5').unwrap();
+    assert_eq!(
+        rows,
+        [
+            format!(
+                "! ahead of webhook by {seconds} s or more, and receivers refuse signatures that are 5 minutes off, and \
+                 brokers refuse records dated an hour ahead"
+            ),
+            "mend: synchronize this machine's clock, with chrony or systemd-timesyncd".to_owned()
+        ]
+    );
+    assert!(seconds.parse::<u64>().unwrap() > 900_000_000, "{seconds}");
+    assert_eq!(checked.code, Some(0));
+}
+
+#[test]
 fn a_certificate_or_secret_that_cannot_be_used_ends_with_78() {
     let receiver = Receiver::start(|_| Reply::Status(200));
     let folder = tempfile::tempdir().unwrap();
