@@ -167,5 +167,6 @@ fn no_command_repeats_a_secret_of_a_configuration_that_is_wrong_or_refused() {
         }
     }
     told.assert_told("invalid client credentials or expired secret");
+    told.assert_told("not ready: ");
     told.assert_clean(None);
 }
