@@ -14,6 +14,7 @@ pub mod exit;
 pub mod host;
 pub mod logging;
 pub mod metrics;
+pub mod operations;
 pub mod pipeline;
 pub mod record;
 pub mod run;

@@ -4,6 +4,7 @@
 //! memory before its destination has answered: what it hears meanwhile would be lost. Invariant: a run that began
 //! ends with a summary, and a broken law is never a success.
 
+mod destinations;
 mod interval;
 
 use std::io::{Write, stderr, stdout};
@@ -14,16 +15,19 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::{AuditTo, Config, Destination};
+use crate::config::Config;
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
+use crate::operations::{Health, Listener, OpenError};
 use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{
-    KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, WebhookError, WebhookSettings, WebhookSink,
-};
+use crate::sink::{Outlets, Sink, StartError, WebhookError, WebhookSink};
 use crate::summary::Summary;
 
+use destinations::{audit_rotation, webhook_settings};
 use interval::Interval;
+
+pub use destinations::kafka_settings;
+pub(crate) use destinations::{routing, uses_kafka};
 
 /// How long the last audits may take after everything else is delivered, in microseconds: half of it for those of
 /// records, half for `run_closed`.
@@ -49,6 +53,9 @@ pub enum ErrorKind {
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The operations listener could not be opened.
+    #[error(transparent)]
+    Operations(#[from] OpenError),
     /// The source could not be opened.
     #[error("source cannot be opened: {0}")]
     Open(host::Error),
@@ -100,7 +107,7 @@ impl Error {
                 FeedFault::Broken => ErrorKind::Config,
             },
             Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
-            Self::Start(_) | Self::Webhook(_) => ErrorKind::Config,
+            Self::Operations(_) | Self::Start(_) | Self::Webhook(_) => ErrorKind::Config,
             Self::Source(error) => match error.fault {
                 FeedFault::Credentials => ErrorKind::Credentials,
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
@@ -115,6 +122,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::Operations(error) => error.is_retryable(),
             Self::Open(error) => error.is_retryable(),
             Self::Start(error) => error.is_retryable(),
             Self::Webhook(error) => error.is_retryable(),
@@ -136,6 +144,8 @@ pub struct RunSettings {
     pub bounds: Bounds,
     /// Time between two metrics lines, in milliseconds; 0 for none.
     pub metrics_ms: u64,
+    /// Where the run shows how it is, if anyone may ask.
+    pub health: Option<Arc<Health>>,
 }
 
 /// Microseconds since 1970 UTC by the system's clock.
@@ -150,9 +160,17 @@ pub fn wall_clock_us() -> i64 {
 /// # Errors
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
+    // first, so that a start that waits for its brokers can be asked how it is; closed when it goes out of scope
+    let listener = config.operations.listen.as_ref().map(|listen| {
+        let health = Arc::new(Health::new(config.operations.max_lag_ms));
+        Listener::open(listen, health)
+    });
+    let listener = listener.transpose()?;
     let kafka = uses_kafka(config).then(|| kafka_settings(config));
     let webhook = webhook_settings(config).map(WebhookSink::start).transpose()?;
-    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?.with_webhook(webhook);
+    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?
+        .with_webhook(webhook)
+        .with_audit_rotation(audit_rotation(config));
     let source = plugin
         .open(&config.source.config.to_string(), LogLevel::current())
         .map_err(Error::Open)?;
@@ -165,6 +183,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
             drain_ms: config.delivery.drain_ms,
         },
         metrics_ms: config.operations.metrics_ms,
+        health: listener.as_ref().map(|listener| Arc::clone(listener.health())),
     };
     run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us)
 }
@@ -217,7 +236,11 @@ pub fn run_feed<F: Feed, S: RunSink>(
         settings.bounds,
         stop,
         clocks,
-        &mut |pipeline, feed, now_us| {
+        &mut |pipeline, feed, turn| {
+            let now_us = turn.now_us;
+            if let Some(health) = &settings.health {
+                health.see(pipeline, feed, turn.is_ending, clock());
+            }
             if metrics.due(now_us) {
                 let stats = feed.stats().unwrap_or_default();
                 metrics.print(
@@ -229,6 +252,8 @@ pub fn run_feed<F: Feed, S: RunSink>(
         },
     );
 
+    let ends = || settings.health.iter().for_each(|health| health.ends());
+    ends();
     let Driven { ending, mut commits } = driven;
     let wait_us = if ending == Ending::DeadlinePassed {
         LATE_AUDIT_US
@@ -237,11 +262,13 @@ pub fn run_feed<F: Feed, S: RunSink>(
     };
     let deadline_us = monotonic_us().saturating_add(wait_us / 2);
     pipeline::settle_rest(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
+    ends();
     let stats = feed.stats().unwrap_or_default();
     pipeline.close(totals(&stats, &pipeline), clock());
     let deadline_us = monotonic_us().saturating_add(wait_us / 2);
     pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
 
+    ends();
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
     let stats = feed.stats().unwrap_or(stats);
     let summary = Summary {
@@ -327,71 +354,6 @@ fn totals<B: pipeline::Batch, S: Sink>(stats: &Value, pipeline: &Pipeline<B, S>)
         resolved: counters.resolved,
         audits: pipeline.audits_written() + 1,
         ..Counts::from_stats(stats)
-    }
-}
-
-/// Whether anything goes to Kafka.
-pub(crate) fn uses_kafka(config: &Config) -> bool {
-    config.delivery.to == Destination::Kafka || config.audit.to == AuditTo::Kafka
-}
-
-/// What goes where.
-pub(crate) fn routing(config: &Config) -> Routing {
-    let audit = match (config.audit.to, &config.audit.path) {
-        (AuditTo::Kafka, _) => Outlet::Kafka,
-        (AuditTo::Lines, _) => Outlet::Lines,
-        (AuditTo::File, Some(path)) => Outlet::File(path.clone()),
-        (AuditTo::File, None) => Outlet::Absent,
-    };
-    match config.delivery.to {
-        Destination::Kafka => Routing {
-            events: Outlet::Kafka,
-            dead_letters: Outlet::Kafka,
-            control: Outlet::Kafka,
-            audit,
-            last_resort: Outlet::File(config.dead_letter.path.clone()),
-        },
-        Destination::Webhook => Routing {
-            events: Outlet::Webhook,
-            dead_letters: Outlet::File(config.dead_letter.path.clone()),
-            control: config.control.path.clone().map_or(Outlet::Lines, Outlet::File),
-            audit,
-            last_resort: Outlet::File(config.dead_letter.path.clone()),
-        },
-        Destination::Lines => Routing {
-            events: Outlet::Lines,
-            dead_letters: Outlet::Lines,
-            control: config.control.path.clone().map_or(Outlet::Lines, Outlet::File),
-            audit,
-            last_resort: Outlet::File(config.dead_letter.path.clone()),
-        },
-    }
-}
-
-fn webhook_settings(config: &Config) -> Option<WebhookSettings> {
-    Some(WebhookSettings {
-        webhook: config.webhook.clone()?,
-        default_source: config.source.name.clone(),
-        max_in_flight_records: config.delivery.max_in_flight_records,
-    })
-}
-
-/// The settings of any client of the configured cluster.
-#[must_use]
-pub fn kafka_settings(config: &Config) -> KafkaSettings {
-    let kafka = &config.kafka;
-    KafkaSettings {
-        bootstrap_servers: kafka.bootstrap_servers.clone(),
-        topics: kafka.topics.clone(),
-        envelope: kafka.envelope,
-        default_source: config.source.name.clone(),
-        message_max_bytes: kafka.message_max_bytes as usize,
-        start_timeout_ms: kafka.start_timeout_ms,
-        create_topics: kafka.create_topics,
-        partitions: kafka.partitions,
-        replication_factor: kafka.replication_factor,
-        librdkafka: kafka.librdkafka.clone(),
-        max_in_flight_records: config.delivery.max_in_flight_records,
     }
 }
 

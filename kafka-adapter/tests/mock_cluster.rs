@@ -195,6 +195,7 @@ impl Bench {
             compliance_tag: "data-governance-v1".to_owned(),
             bounds: self.bounds,
             metrics_ms: 0,
+            health: None,
         };
         let thread = thread::spawn({
             let feed = Arc::clone(&feed);

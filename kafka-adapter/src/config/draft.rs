@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use config_faults::Fault;
 use serde_json::{Map, Value};
 
+use super::listen::Listen;
 use super::origin::{Located, Merged, Origin};
 use super::raw::{self, Raw};
 use super::secret::SecretPlace;
@@ -293,6 +294,8 @@ fn checked(raw: &Raw) -> Config {
             to: audit_to,
             path: raw.audit.path.as_ref().map(PathBuf::from),
             compliance_tag: raw.audit.compliance_tag.clone(),
+            max_file_bytes: raw.audit.max_file_bytes,
+            keep_files: usize::try_from(raw.audit.keep_files).unwrap_or(usize::MAX),
         },
         dead_letter: DeadLetter {
             path: PathBuf::from(&raw.dead_letter.path),
@@ -302,6 +305,12 @@ fn checked(raw: &Raw) -> Config {
         },
         operations: Operations {
             metrics_ms: raw.operations.metrics_ms,
+            listen: raw
+                .operations
+                .listen
+                .as_deref()
+                .and_then(|text| Listen::parse(text).ok()),
+            max_lag_ms: raw.operations.max_lag_ms,
         },
     }
 }

@@ -245,6 +245,12 @@ pub(crate) struct Audit {
     /// Text that every audit record carries.
     #[schemars(length(min = 1, max = 256))]
     pub(crate) compliance_tag: String,
+    /// Size at which the file is set aside and a new one begun, in bytes; 0 never does.
+    #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
+    pub(crate) max_file_bytes: u64,
+    /// Files set aside that are kept, older ones being deleted; 0 keeps all.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) keep_files: u64,
 }
 
 impl Default for Audit {
@@ -253,6 +259,10 @@ impl Default for Audit {
             to: None,
             path: None,
             compliance_tag: "data-governance-v1".to_owned(),
+            // some 200,000 audit records
+            max_file_bytes: 100 * 1024 * 1024,
+            // an audit trail loses nothing unless someone has asked for it
+            keep_files: 0,
         }
     }
 }
@@ -290,11 +300,21 @@ pub(crate) struct Operations {
     /// Interval of the metrics line, in milliseconds; 0 prints none.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub(crate) metrics_ms: u64,
+    /// Where /healthz and /readyz are answered: host:port, or a port alone for this machine only; nowhere without it.
+    #[schemars(length(min = 1))]
+    pub(crate) listen: Option<String>,
+    /// Age of the oldest unresolved record above which /readyz says no, in milliseconds; 0 sets no limit.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub(crate) max_lag_ms: u64,
 }
 
 impl Default for Operations {
     fn default() -> Self {
-        Self { metrics_ms: 10_000 }
+        Self {
+            metrics_ms: 10_000,
+            listen: None,
+            max_lag_ms: 60_000,
+        }
     }
 }
 

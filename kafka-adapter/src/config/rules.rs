@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use config_faults::{Fault, child};
 use serde_json::{Map, Value};
 
+use super::listen::Listen;
 use super::owned;
 
 /// Words of the design that this version does not know, by path: what they are for.
@@ -16,6 +17,10 @@ const NOT_BUILT: [(&str, &str, &str); 1] = [(
     "exactly_once",
     "exactly once needs a spool, which is not built yet; use `at_least_once`",
 )];
+
+/// Smallest limit on the size of an audit file, in bytes: some hundred records, so that files are not made faster than a
+/// folder can be synced.
+const LEAST_FILE_BYTES: u64 = 64 * 1024;
 
 /// Replaces the schema's fault on a word that is planned but not built.
 pub(super) fn not_built(fault: Fault, set: &Value) -> Fault {
@@ -62,6 +67,25 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
             "kafka.replication_factor",
             "must be at least 1, or -1 to leave it to the broker, found 0",
         ));
+    }
+    if let Some(bytes) = at(set, "audit.max_file_bytes").and_then(Value::as_u64)
+        && (1..LEAST_FILE_BYTES).contains(&bytes)
+    {
+        faults.push(
+            Fault::new(
+                "audit.max_file_bytes",
+                format!("must be at least {LEAST_FILE_BYTES}, found {bytes}"),
+            )
+            .with_mend("set it to 0 for one file that only grows"),
+        );
+    }
+    if let Some(listen) = text("operations.listen")
+        && !listen.is_empty()
+        && let Err(error) = Listen::parse(listen)
+    {
+        faults.push(
+            Fault::new("operations.listen", error.to_string()).with_mend("write `127.0.0.1:9464` or `9464`"),
+        );
     }
     faults.extend(topics(set));
     if let Some(Value::Object(properties)) = at(set, "kafka.librdkafka") {
@@ -163,9 +187,22 @@ mod tests {
                 json!({"kafka": {"bootstrap_servers": "a:9092", "librdkafka": {"acks": "1"}}}),
                 "kafka.librdkafka.acks: is set by the adapter: order per key and no loss rest on the idempotent producer; leave it out",
             ),
+            (
+                json!({"delivery": {"to": "lines"}, "audit": {"max_file_bytes": 65_535}}),
+                "audit.max_file_bytes: must be at least 65536, found 65535; set it to 0 for one file that only grows",
+            ),
+            (
+                json!({"delivery": {"to": "lines"}, "operations": {"listen": "http://127.0.0.1:9464"}}),
+                "operations.listen: expected host:port, or a port alone, which means this machine only; \
+                 write `127.0.0.1:9464` or `9464`",
+            ),
         ];
         for (set, expected) in table {
             assert_eq!(lines(&set), [expected], "{set}");
+        }
+        for bytes in [0, 65_536] {
+            let set = json!({"delivery": {"to": "lines"}, "audit": {"max_file_bytes": bytes}});
+            assert!(lines(&set).is_empty(), "{set}");
         }
         assert!(lines(&json!({"delivery": {"to": "lines"}})).is_empty());
     }
@@ -197,6 +234,8 @@ mod tests {
     #[test]
     fn values_of_the_wrong_type_are_left_to_the_schema() {
         assert!(lines(&json!({"delivery": {"to": 3}, "kafka": {"bootstrap_servers": 4, "topics": [], "librdkafka": "x"}})).is_empty());
+        assert!(lines(&json!({"delivery": {"to": "lines"}, "operations": {"listen": 9464}, "audit": {"max_file_bytes": "x"}})).is_empty());
+        assert!(lines(&json!({"delivery": {"to": "lines"}, "operations": {"listen": ""}})).is_empty());
         assert!(lines(&json!({"delivery": [], "kafka": {"bootstrap_servers": "a"}})).is_empty());
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::listen::Listen;
 use super::mask;
 use super::secret::SecretPlace;
 use super::target::Target;
@@ -210,6 +211,10 @@ pub struct Audit {
     pub path: Option<PathBuf>,
     /// Text that every audit record carries.
     pub compliance_tag: String,
+    /// Size at which the file is set aside and a new one begun, in bytes; 0 never does.
+    pub max_file_bytes: u64,
+    /// Files set aside that are kept, the youngest ones; 0 keeps all.
+    pub keep_files: usize,
 }
 
 /// The sink of audit records.
@@ -243,6 +248,10 @@ pub struct Control {
 pub struct Operations {
     /// Interval of the metrics line, in milliseconds; 0 prints none.
     pub metrics_ms: u64,
+    /// Where `/healthz` and `/readyz` are answered; nowhere without it.
+    pub listen: Option<Listen>,
+    /// Age of the oldest unresolved record above which the run is not ready, in milliseconds; 0 sets no limit.
+    pub max_lag_ms: u64,
 }
 
 #[cfg(test)]

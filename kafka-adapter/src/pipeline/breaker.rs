@@ -25,6 +25,8 @@ struct Open {
     probe: Option<u64>,
     /// It answers, but will take nothing until someone acts.
     shut: bool,
+    /// Why it opened, in the destination's words.
+    reason: String,
 }
 
 /// What a failure says of the destination.
@@ -70,12 +72,14 @@ impl Breaker {
                     pause_us: FIRST_PAUSE_US,
                     probe: None,
                     shut,
+                    reason: reason.to_owned(),
                 });
             }
             return;
         };
         if shut && !open.shut {
             open.shut = true;
+            reason.clone_into(&mut open.reason);
             tell(shut, reason);
         }
         // those that were on their way when it opened change nothing
@@ -102,9 +106,9 @@ impl Breaker {
         }
     }
 
-    /// Says whether events are held.
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
+    /// Why events are held, if they are.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.open.as_ref().map(|open| open.reason.as_str())
     }
 
     /// When the next event may try, in microseconds of the monotonic clock; nothing while one does.
@@ -157,6 +161,7 @@ mod tests {
     fn one_event_tries_at_a_time_with_longer_pauses_until_one_is_taken() {
         let mut breaker = Breaker::default();
         breaker.fail(0, Fault::Shut, "401", 0);
+        assert_eq!(breaker.reason(), Some("401"));
         let mut now_us = breaker.due_us().unwrap();
         let mut pauses = Vec::new();
         for number in 1..10 {
@@ -179,7 +184,7 @@ mod tests {
         assert_eq!(pauses.last(), Some(&LONGEST_PAUSE_US));
         breaker.hand_over(10);
         breaker.answered(10);
-        assert!(!breaker.is_open() && breaker.admits(0));
+        assert!(breaker.reason().is_none() && breaker.admits(0));
     }
 
     #[test]

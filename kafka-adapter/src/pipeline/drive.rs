@@ -56,8 +56,17 @@ impl Bounds {
     }
 }
 
-/// Called once per turn with the pipeline, the source and the monotonic time in microseconds.
-pub type EachTurn<'a, F, S> = dyn FnMut(&mut Pipeline<<F as Feed>::Batch, S>, &F, i64) + 'a;
+/// A turn of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Microseconds of the monotonic clock.
+    pub now_us: i64,
+    /// The source hands out no more than the rest: a stop was asked for, or it has ended or failed.
+    pub is_ending: bool,
+}
+
+/// Called once per turn with the pipeline and the source.
+pub type EachTurn<'a, F, S> = dyn FnMut(&mut Pipeline<<F as Feed>::Batch, S>, &F, Turn) + 'a;
 
 /// The two clocks of a run.
 #[derive(Clone, Copy)]
@@ -254,7 +263,8 @@ fn turn_until_end<F: Feed, S: Sink>(
         let now_us = (clocks.monotonic_us)();
         pipeline.tell_wall_time((clocks.wall_us)());
         turn(pipeline, feed.as_ref(), now_us, commits);
-        each_turn(pipeline, feed, now_us);
+        let is_ending = stopping || source.is_some();
+        each_turn(pipeline, feed, Turn { now_us, is_ending });
         if pipeline.sink().closed() {
             return Ending::OutputClosed;
         }

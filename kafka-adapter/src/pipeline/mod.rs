@@ -48,7 +48,7 @@ use window::{Entry, Leg, Origin, Status, Window};
 
 pub use commits::Commits;
 pub use counters::Counters;
-pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, drive, finish, settle_rest};
+pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, Turn, drive, finish, settle_rest};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
 pub use window::Measure;
 
@@ -101,7 +101,8 @@ pub struct Pipeline<B, S> {
     later: Later,
     /// Holds the events while their destination takes none.
     breaker: Breaker,
-    blocked: bool,
+    /// Why deliveries are blocked, while they are.
+    blocked: Option<String>,
     unreachable: bool,
     counters: Counters,
     outcomes: Vec<Outcome>,
@@ -135,7 +136,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             parked: Vec::new(),
             later: Later::default(),
             breaker: Breaker::default(),
-            blocked: false,
+            blocked: None,
             unreachable: false,
             counters: Counters::default(),
             outcomes: Vec::new(),

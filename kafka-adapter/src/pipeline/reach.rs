@@ -1,6 +1,8 @@
-//! Whether the destination can be reached, as the log tells it.
+//! Whether the destination can be reached and takes anything, as the log and an operator are told.
 //!
-//! Responsible for one line when it goes away and one when it is back. Refuses to act on it: back-pressure does.
+//! Responsible for one line when it goes away and one when it is back, and for the words that say what stands in the
+//! way. Refuses to act on it: back-pressure does. Invariant: no word holds a secret or a payload, as none of a failure's
+//! reason does.
 
 use crate::sink::Sink;
 
@@ -23,9 +25,14 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         }
     }
 
-    /// Says whether the destination could not be reached, or took nothing, at the last look.
+    /// Why nothing can be delivered at present, in words, if that is so.
     #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        self.unreachable || self.breaker.is_open()
+    pub fn obstacle(&self) -> Option<String> {
+        let shut = || self.breaker.reason().map(str::to_owned);
+        self.sink
+            .unreachable()
+            .or_else(|| self.blocked.clone())
+            .or_else(|| self.dead_producer.clone())
+            .or_else(shut)
     }
 }

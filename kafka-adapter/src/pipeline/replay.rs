@@ -104,8 +104,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             self.resume_at_us = now_us + self.pause_us;
             self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
         }
-        if meaning == Meaning::Blocked && !self.blocked {
-            self.blocked = true;
+        if meaning == Meaning::Blocked && self.blocked.is_none() {
+            self.blocked = Some(reason.to_owned());
             tracing::error!(
                 reason,
                 "deliveries are blocked, the commit halts; they are repeated until they succeed"
@@ -115,7 +115,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     fn unblock(&mut self) {
         self.pause_us = FIRST_PAUSE_US;
-        if std::mem::take(&mut self.blocked) {
+        if self.blocked.take().is_some() {
             tracing::info!("deliveries go on");
         }
     }

@@ -331,11 +331,13 @@ fn a_blocked_destination_halts_the_commit_and_is_tried_again_after_a_pause() {
     answer_all(&mut pipeline, due_us, |_| Some(Meaning::Blocked));
     let longer_us = pipeline.due_us().unwrap() - due_us;
     assert!(longer_us > FIRST_PAUSE_US, "the pause grows");
+    assert_eq!(pipeline.obstacle().as_deref(), Some("refused by the test"));
     for now_us in [due_us + longer_us, due_us + longer_us, due_us + longer_us] {
         pipeline.advance(now_us);
         answer_all(&mut pipeline, now_us, |_| None);
     }
     assert_eq!(pipeline.advance(due_us + longer_us), Some(11));
+    assert_eq!(pipeline.obstacle(), None);
     assert_eq!(pipeline.counters.order_exceptions, 0);
 }
 

@@ -11,6 +11,7 @@ use crossbeam_channel::bounded;
 use super::*;
 use crate::pipeline::{Batch, PullLimits, Pulled};
 use crate::record::{Kind, Record};
+use crate::sink::{Outlet, Routing};
 
 struct OneBatch(u64);
 
@@ -139,6 +140,7 @@ fn settings() -> RunSettings {
             drain_ms: 10_000,
         },
         metrics_ms: 0,
+        health: None,
     }
 }
 

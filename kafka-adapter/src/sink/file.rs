@@ -1,26 +1,48 @@
 //! Local files for records that have no topic: audit, control and dead letters, and the last resort.
 //!
 //! Responsible for JSON lines that are on the disk before they are acknowledged: one `write` and one `fdatasync` per
-//! turn. Refuses to leave half a line behind: after a failed write the file is cut back to its last good length.
-//! Invariant: the file holds whole lines only, as far as this process wrote it.
+//! turn and file. Refuses to leave half a line behind: after a failed write the file is cut back to its last good length.
+//! Invariant: a file holds whole lines only, as far as this process wrote it, and a line stands in one file.
+//!
+//! A file that someone else has renamed or removed is noticed before the next write, and one that has grown to its limit
+//! is set aside (see [`rotation`]); a new one is opened in its place.
 
-use std::fs::{File, OpenOptions};
+mod rotation;
+
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use rotation::Rotator;
 
 use super::lines::push_line;
 use super::{Failure, Landing, Meaning, Outcome, Parcel, Route};
+
+pub use rotation::Rotation;
 
 /// An append-only file of JSON lines.
 #[derive(Debug)]
 pub struct RecordFile {
     path: PathBuf,
     shown: String,
-    /// Open file and its length in bytes up to the last good line.
-    open: Option<(File, u64)>,
+    open: Option<Open>,
+    rotator: Option<Rotator>,
     buffer: Vec<u8>,
-    waiting: Vec<u64>,
+    /// Tokens of the lines in the buffer, and where each line ends there.
+    waiting: Vec<(u64, usize)>,
+    /// Time of the newest line, in microseconds since 1970 UTC.
+    time_us: i64,
+}
+
+/// An open file.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Device and inode, which tell it from one that has taken its name.
+    identity: (u64, u64),
+    /// Length up to the last good line, in bytes; a device or a pipe has none, and is never set aside.
+    bytes: u64,
 }
 
 impl RecordFile {
@@ -31,9 +53,16 @@ impl RecordFile {
             path: path.to_owned(),
             shown: path.display().to_string(),
             open: None,
+            rotator: None,
             buffer: Vec::new(),
             waiting: Vec::new(),
+            time_us: 0,
         }
+    }
+
+    /// Sets the file aside whenever it has grown so far; without a rotation it only grows.
+    pub fn rotate(&mut self, rotation: Option<Rotation>) {
+        self.rotator = rotation.map(Rotator::new);
     }
 
     /// The path as text, for audit records and messages.
@@ -56,7 +85,7 @@ impl RecordFile {
         beside.push(format!(".{}.try", uuid::Uuid::new_v4().simple()));
         let beside = self.path.with_file_name(beside);
         OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        std::fs::remove_file(&beside)
+        fs::remove_file(&beside)
     }
 
     /// Adds a line. Audit records stand alone, so that `verify` reads them as they were sent; everything else is
@@ -68,156 +97,143 @@ impl RecordFile {
         } else {
             push_line(&mut self.buffer, parcel);
         }
-        self.waiting.push(token);
+        self.waiting.push((token, self.buffer.len()));
+        self.time_us = parcel.time_us;
     }
 
-    /// Writes and syncs what was added and appends the outcomes: all landed, or none.
+    /// Writes and syncs what was added and appends the outcomes, in order: of those that fit the same file all have
+    /// landed or none, and behind the first that has not none has.
     pub fn flush(&mut self, outcomes: &mut Vec<Outcome>) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let result = match self.write_out() {
-            Ok(()) => Ok(Landing::File),
-            Err(error) => {
-                // opened anew by the next try: a failed sync is final for the descriptor that saw it
-                self.open = None;
-                Err(Failure {
-                    meaning: Meaning::Blocked,
-                    reason: format!("{} cannot be written: {error}", self.shown),
-                })
+        let mut landed = 0;
+        let mut failure = None;
+        while landed < self.waiting.len() && failure.is_none() {
+            match self.write_from(landed) {
+                Ok(end) => {
+                    let tokens = self.waiting[landed..end].iter();
+                    outcomes.extend(tokens.map(|&(token, _)| Outcome {
+                        token,
+                        result: Ok(Landing::File),
+                    }));
+                    landed = end;
+                }
+                Err(error) => {
+                    // opened anew by the next try: a failed sync is final for the descriptor that saw it
+                    self.open = None;
+                    failure = Some(Failure {
+                        meaning: Meaning::Blocked,
+                        reason: format!("{} cannot be written: {error}", self.shown),
+                    });
+                }
             }
-        };
+        }
+        if let Some(failure) = failure {
+            let tokens = self.waiting[landed..].iter();
+            outcomes.extend(tokens.map(|&(token, _)| Outcome {
+                token,
+                result: Err(failure.clone()),
+            }));
+        }
         self.buffer.clear();
-        outcomes.extend(self.waiting.drain(..).map(|token| Outcome {
-            token,
-            result: result.clone(),
-        }));
+        self.waiting.clear();
     }
 
-    fn write_out(&mut self) -> io::Result<()> {
-        let (file, length) = match &mut self.open {
-            Some(open) => open,
-            none => none.insert(open(&self.path)?),
+    /// Writes the lines from number `first` on that fit the file, at least one, and returns the number behind them.
+    fn write_from(&mut self, first: usize) -> io::Result<usize> {
+        let begin = first.checked_sub(1).map_or(0, |before| self.waiting[before].1);
+        let one_bytes = (self.waiting[first].1 - begin) as u64;
+        self.forget_if_replaced()?;
+        let mut here = opened(&mut self.open, &self.path)?;
+        if let Some(rotator) = &mut self.rotator
+            && here.bytes > 0
+            && !rotator.has_room(here.bytes, one_bytes)
+            && rotator.rotate(&self.path, self.time_us, here.bytes)
+        {
+            self.open = None;
+            here = opened(&mut self.open, &self.path)?;
+            // the new file and its name are on the disk, so that what is deleted now is not the last thing left
+            rotator.prune(&self.path);
+        }
+        let fits = |end: usize| match &self.rotator {
+            Some(rotator) => rotator.has_room(here.bytes, (end - begin) as u64),
+            None => true,
         };
-        let written = file.write_all(&self.buffer).and_then(|()| file.sync_data());
+        let fitting = self.waiting[first..].partition_point(|&(_, end)| fits(end));
+        let behind = first + fitting.max(1);
+        let lines = &self.buffer[begin..self.waiting[behind - 1].1];
+        let written = here.file.write_all(lines).and_then(|()| here.file.sync_data());
         if let Err(error) = written {
             // best effort on a file that already failed: half a line at its end is closed by the next opening
-            file.set_len(*length).ok();
+            here.file.set_len(here.bytes).ok();
             return Err(error);
         }
-        *length += self.buffer.len() as u64;
+        here.bytes += lines.len() as u64;
+        if here.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::other("it was removed while it was written"));
+        }
+        Ok(behind)
+    }
+
+    /// Lets go of a file whose name was taken from it, by `logrotate` for instance, and learns how long it is otherwise.
+    fn forget_if_replaced(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        match fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == open.identity => {
+                // someone may have cut it down, as `copytruncate` does
+                open.bytes = found.len();
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.open = None;
+        if let Some(rotator) = &mut self.rotator {
+            rotator.begin_anew();
+        }
+        tracing::info!(path = self.shown, "file was renamed or removed, opening it anew");
         Ok(())
     }
 }
 
-/// Opens a file of lines for appending and returns it with its length; half a line that a kill left at its end is
-/// closed first, so that it cannot swallow the next record.
-fn open(path: &Path) -> io::Result<(File, u64)> {
+fn opened<'a>(open_file: &'a mut Option<Open>, path: &Path) -> io::Result<&'a mut Open> {
+    Ok(match open_file {
+        Some(open) => open,
+        none => none.insert(open(path)?),
+    })
+}
+
+/// Opens a file of lines for appending; half a line that a kill left at its end is closed first, so that it cannot
+/// swallow the next record.
+fn open(path: &Path) -> io::Result<Open> {
     let is_new = !path.exists();
     let mut file = OpenOptions::new()
         .read(true)
         .create(true)
         .append(true)
         .open(path)?;
-    let mut length = file.metadata()?.len();
-    if let Some(last) = length.checked_sub(1) {
+    let found = file.metadata()?;
+    let mut bytes = found.len();
+    if let Some(last) = bytes.checked_sub(1) {
         let mut byte = [0];
         file.read_exact_at(&mut byte, last)?;
         if byte != *b"\n" {
             file.write_all(b"\n")?;
-            length += 1;
+            bytes += 1;
         }
     }
     if is_new {
-        // The entry in the folder is as much a part of the record's safety as the bytes.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        // The entry in the folder is as much a part of the record's safety as the bytes; so is the name that the file
+        // before it was given.
+        File::open(rotation::folder(path)?)?.sync_all()?;
     }
-    Ok((file, length))
+    Ok(Open {
+        file,
+        identity: (found.dev(), found.ino()),
+        bytes,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parcel(route: Route) -> Parcel<'static> {
-        Parcel {
-            route,
-            sequence: Some(4),
-            key: "k",
-            body: b"{\"a\":1}",
-            time_us: 0,
-            record: None,
-            refusal: None,
-        }
-    }
-
-    #[test]
-    fn half_a_line_of_an_earlier_run_does_not_swallow_the_next_record() {
-        let folder = tempfile::tempdir().unwrap();
-        for (left, kept) in [("{\"torn\":", 2), ("{\"whole\":1}\n", 2), ("", 1), ("\n", 2)] {
-            let path = folder.path().join("records.jsonl");
-            std::fs::write(&path, left).unwrap();
-            let mut file = RecordFile::new(&path);
-            let mut outcomes = Vec::new();
-            file.push(1, &parcel(Route::Audit));
-            file.flush(&mut outcomes);
-            assert!(outcomes[0].result.is_ok());
-            let text = std::fs::read_to_string(&path).unwrap();
-            assert_eq!(text.lines().count(), kept, "{text}");
-            assert!(text.ends_with("{\"a\":1}\n"), "{text}");
-        }
-    }
-
-    #[test]
-    fn lines_are_appended_to_what_is_there_and_acknowledged_together() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records.jsonl");
-        std::fs::write(&path, "{\"old\":true}\n").unwrap();
-        let mut file = RecordFile::new(&path);
-        let mut outcomes = Vec::new();
-        file.push(1, &parcel(Route::Audit));
-        file.push(2, &parcel(Route::LastResort));
-        file.flush(&mut outcomes);
-        assert_eq!(outcomes.len(), 2);
-        assert!(outcomes.iter().all(|outcome| outcome.result == Ok(Landing::File)));
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            "{\"old\":true}\n{\"a\":1}\n\
-             {\"kind\":\"dead_letter\",\"sequence\":4,\"key\":\"k\",\"record\":{\"a\":1}}\n"
-        );
-    }
-
-    #[test]
-    fn a_try_leaves_a_torn_line_of_another_process_and_its_folder_as_they_are() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records.jsonl");
-        let file = RecordFile::new(&path);
-        file.probe().unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        std::fs::write(&path, "{\"half\":").unwrap();
-        file.probe().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\":");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(RecordFile::new(folder.path()).probe().is_err());
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_blocks_and_works_once_it_can() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("missing").join("records.jsonl");
-        let mut file = RecordFile::new(&path);
-        let mut outcomes = Vec::new();
-        file.push(1, &parcel(Route::Audit));
-        file.flush(&mut outcomes);
-        let failure = outcomes.remove(0).result.unwrap_err();
-        assert_eq!(failure.meaning, Meaning::Blocked);
-        assert!(failure.reason.contains("records.jsonl"));
-
-        std::fs::create_dir(path.parent().unwrap()).unwrap();
-        file.push(1, &parcel(Route::Audit));
-        file.flush(&mut outcomes);
-        assert_eq!(outcomes.remove(0).result, Ok(Landing::File));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n");
-    }
-}
+mod tests;

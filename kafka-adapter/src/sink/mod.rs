@@ -18,7 +18,7 @@ use crossbeam_channel::Receiver;
 use crate::audit::Destination;
 use crate::record::{Attributes, Record};
 
-pub use file::RecordFile;
+pub use file::{RecordFile, Rotation};
 pub use kafka::{
     Cluster, Envelope, KafkaSettings, KafkaSink, StartError as KafkaStartError, TopicPlan, TopicSettings,
     TopicState, Topics, meaning_of,

@@ -10,7 +10,9 @@ use crossbeam_channel::{Receiver, never};
 
 use super::kafka::{self, KafkaSettings, KafkaSink};
 use super::routing::{Outlet, Routing};
-use super::{Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Route, SendError, Sink, WebhookSink};
+use super::{
+    Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Rotation, Route, SendError, Sink, WebhookSink,
+};
 
 /// Why the outlets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +129,15 @@ impl Outlets {
     #[must_use]
     pub fn with_webhook(self, webhook: Option<WebhookSink>) -> Self {
         Self { webhook, ..self }
+    }
+
+    /// Sets the file of the audit records aside, if they go to one, whenever it has grown so far.
+    #[must_use]
+    pub fn with_audit_rotation(mut self, rotation: Option<Rotation>) -> Self {
+        if let Way::File(file) = self.ways[Route::Audit.index()] {
+            self.files[file].rotate(rotation);
+        }
+        self
     }
 
     /// Why standard output failed, if it did. That its reader went away is a failure only where events go elsewhere:

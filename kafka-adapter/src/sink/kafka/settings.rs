@@ -108,7 +108,8 @@ impl KafkaSettings {
             // the same partition for the same key as Java producers
             .set("partitioner", "murmur2_random")
             .set("allow.auto.create.topics", "false")
-            .set("statistics.interval.ms", "10000");
+            // a broker that is back shows in them, also while nothing is sent
+            .set("statistics.interval.ms", "1000");
         config
     }
 
