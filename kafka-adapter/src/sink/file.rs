@@ -85,7 +85,7 @@ impl RecordFile {
         beside.push(format!(".{}.try", uuid::Uuid::new_v4().simple()));
         let beside = self.path.with_file_name(beside);
         OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        fs::remove_file(&beside)
+        std::fs::remove_file(&beside)
     }
 
     /// Adds a line. Audit records stand alone, so that `verify` reads them as they were sent; everything else is
