@@ -48,9 +48,15 @@ fn on_a_full_disk(drain_ms: u64) -> (Rig, Process, PathBuf) {
 /// The audit records of a file by sequence; a line that is none is a panic.
 fn read(path: &PathBuf) -> Vec<Audit> {
     let text = std::fs::read_to_string(path).unwrap();
+    let mut audits = audits(&text);
+    audits.sort_by_key(Audit::sequence);
+    audits
+}
+
+/// The audit records of a text, in its order; a line that is none is a panic.
+pub(crate) fn audits(text: &str) -> Vec<Audit> {
     assert!(text.ends_with('\n'), "half a line at the end: {text:?}");
-    let mut audits: Vec<Audit> = text
-        .lines()
+    text.lines()
         .map(|line| Audit {
             body: serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")),
             record: ReadRecord {
@@ -62,13 +68,11 @@ fn read(path: &PathBuf) -> Vec<Audit> {
                 timestamp: None,
             },
         })
-        .collect();
-    audits.sort_by_key(Audit::sequence);
-    audits
+        .collect()
 }
 
 /// Sequences of the events on standard output, in order.
-fn printed_events(adapter: &Process) -> Vec<u64> {
+pub(crate) fn printed_events(adapter: &Process) -> Vec<u64> {
     let lines = adapter.lines(Stream::Stdout);
     let lines = lines
         .iter()
@@ -78,7 +82,7 @@ fn printed_events(adapter: &Process) -> Vec<u64> {
 }
 
 /// Sequences of the records that the audit calls processed, in the order of the chain.
-fn processed(audits: &[Audit]) -> Vec<u64> {
+pub(crate) fn processed(audits: &[Audit]) -> Vec<u64> {
     let audits = audits.iter().filter(|audit| audit.status() == "processed");
     audits
         .map(|audit| audit.body["sourceSequence"].as_u64().unwrap())

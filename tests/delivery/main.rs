@@ -12,6 +12,7 @@ mod outage;
 mod overflow;
 mod proofs;
 mod refused;
+mod rotation;
 mod shutdown;
 mod start;
 
