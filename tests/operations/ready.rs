@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 use simulator::Options;
-use support::{Mock, Receiver, Reply, Topics, rig, wait_until};
+use support::{Mock, Receiver, Reply, Topics, free_port, rig, wait_until};
 
 use crate::DEADLINE;
 use crate::probe::{self, ask, readiness, wait_for_reason, wait_until_ready};
@@ -74,22 +74,47 @@ fn a_webhook_that_takes_nothing_is_the_reason_and_its_path_is_not_told() {
 }
 
 #[test]
-fn brokers_that_are_away_are_the_reason_until_one_is_back() {
-    let topics = Topics::unique();
-    let mock = Mock::start(&topics.names().map(|name| (name, 2)));
-    let rig = probe::rig(paced()).with_kafka(mock.bootstrap_servers(), &topics);
+fn brokers_that_are_away_are_the_reason_until_one_is_back_also_while_nothing_is_sent() {
+    let idle = Options {
+        events: Some(10),
+        rate: 0,
+        ..Options::default()
+    };
+    for options in [paced(), idle] {
+        let topics = Topics::unique();
+        let mock = Mock::start(&topics.names().map(|name| (name, 2)));
+        let rig = probe::rig(options).with_kafka(mock.bootstrap_servers(), &topics);
+        let mut adapter = rig.start();
+        let address = probe::address(&mut adapter);
+        wait_until_ready(address);
+        rig::wait_for_metrics(&mut adapter, DEADLINE, "some are delivered", |line| {
+            line.number("resolved") >= 10
+        });
+        mock.cluster().broker_down(1).unwrap();
+        let reason = wait_for_reason(address, "sink");
+        assert_eq!(
+            reason,
+            format!("no broker of {} can be reached", mock.bootstrap_servers())
+        );
+        mock.cluster().broker_up(1).unwrap();
+        wait_until_ready(address);
+        assert_eq!(rig::stop(&mut adapter, DEADLINE).code, Some(0));
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_its_brokers_is_alive_but_not_ready() {
+    let servers = format!("127.0.0.1:{}", free_port());
+    let rig = probe::rig(paced())
+        .with_kafka(&servers, &Topics::unique())
+        .set("kafka.start_timeout_ms", 600_000);
     let mut adapter = rig.start();
     let address = probe::address(&mut adapter);
-    wait_until_ready(address);
-    mock.cluster().broker_down(1).unwrap();
-    let reason = wait_for_reason(address, "sink");
     assert_eq!(
-        reason,
-        format!("no broker of {} can be reached", mock.bootstrap_servers())
+        readiness(address).1,
+        json!({"ready": false, "reasons": [{"part": "run", "reason": "starting"}]})
     );
-    mock.cluster().broker_up(1).unwrap();
-    wait_until_ready(address);
-    assert_eq!(rig::stop(&mut adapter, DEADLINE).code, Some(0));
+    assert_eq!(ask(address, "GET", "/healthz").status, 200);
 }
 
 #[test]
