@@ -158,6 +158,19 @@ pub(crate) async fn write(stream: &mut TcpStream, response: &Response) -> std::i
     stream.write_all(&response.to_bytes()).await
 }
 
+/// Writes an answer a byte at a time.
+pub(crate) async fn trickle(
+    stream: &mut TcpStream,
+    response: &Response,
+    pause: Duration,
+) -> std::io::Result<()> {
+    for byte in response.to_bytes() {
+        stream.write_all(&[byte]).await?;
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,10 +35,15 @@ Faults are TRIGGER ACTION:
   now, after=N events, at=MS, every=N events     close CODE [REASON], drop, reset, silence MS, stall [MS],
                                                  duplicate [BACK], malformed [cut|types|text], binary,
                                                  fragmented [PARTS], oversized BYTES [announced], replay,
+                                                 trickle MS (a byte each MS of a frame that never ends), unfinished MS
+                                                 (fragments of one byte without end),
                                                  offence masked|fragmented-control|long-control|invalid-utf8|
-                                                 reserved-bits|reserved-opcode|lone-continuation|forbidden-close-code
-  login=K, connect=K, subscribe=K                refuse STATUS [SECONDS|date:SECONDS], slow MS, hang
-  (K: 3, 2-5, or 2- for all from the 2nd)        and for login: rate-limited, no-token
+                                                 reserved-bits|reserved-opcode|reserved-control-opcode|
+                                                 lone-continuation|interleaved-message|forbidden-close-code|
+                                                 close-code-out-of-range|half-close-code|close-reason-not-utf8
+  login=K, connect=K, subscribe=K                refuse STATUS [SECONDS|date:SECONDS], slow MS, hang;
+  (K: 3, 2-5, or 2- for all from the 2nd)        for login and connect: trickle MS; for login: rate-limited, no-token;
+                                                 for connect: extension (one that was not asked for)
   JSON form: {\"when\":{\"after\":1000},\"do\":{\"close\":{\"code\":1001,\"reason\":\"going away\"}}}";
 
 /// Plays Genesys Cloud's login and the tutorial's events socket on loopback

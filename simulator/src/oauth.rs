@@ -51,6 +51,8 @@ impl Tokens {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Answer(Response),
+    /// A byte of the answer each so many milliseconds.
+    Trickle(Response, u64),
     NeverAnswer,
 }
 
@@ -101,8 +103,11 @@ async fn judge(request: &Request, shared: &Shared) -> Gate {
         .unwrap_or(now + Duration::from_secs(1 << 30));
     let token = shared.tokens().issue(turn, expires);
     info!(login = turn, "token given out");
-    let body = token_body(&token, &shared.options);
-    Gate::Answer(Response::json(200, &body))
+    let response = Response::json(200, &token_body(&token, &shared.options));
+    match action {
+        Some(Action::Trickle { ms }) => Gate::Trickle(response, ms),
+        _ => Gate::Answer(response),
+    }
 }
 
 fn token_body(token: &str, options: &Options) -> serde_json::Value {

@@ -319,6 +319,17 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
         };
         let response = match gate {
             Gate::Answer(response) => response,
+            Gate::Trickle(response, ms) => {
+                let pause = Duration::from_millis(ms);
+                tokio::select! {
+                    written = http::trickle(&mut stream, &response, pause) => if written.is_err() { return },
+                    _ = signal.wait_for(|signal| signal.stop) => return,
+                }
+                if response.status == 101 {
+                    return events::play(stream, bytes, connection, shared).await;
+                }
+                continue;
+            }
             Gate::NeverAnswer => {
                 tokio::select! {
                     () = until_gone(&mut stream) => {}

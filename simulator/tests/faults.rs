@@ -190,6 +190,10 @@ async fn every_offence_makes_the_client_fail_the_connection() {
         "reserved-bits",
         "reserved-opcode",
         "lone-continuation",
+        "half-close-code",
+        "close-reason-not-utf8",
+        "reserved-control-opcode",
+        "interleaved-message",
     ] {
         let simulator = with(&[&format!("after=40 offence {offence}")]);
         let mut socket = subscribe(&simulator).await;
@@ -210,16 +214,73 @@ async fn every_offence_makes_the_client_fail_the_connection() {
 
 #[tokio::test]
 async fn a_forbidden_close_code_is_on_the_wire() {
-    let simulator = with(&["after=4 offence forbidden-close-code"]);
-    let mut socket = subscribe(&simulator).await;
-    let (texts, end) = read_to_end(&mut socket).await;
-    assert_eq!(texts.len(), 4);
-    // this client answers instead of failing; what came is the frame that must not be sent
-    match end {
-        Ok(Message::Close(Some(close))) => assert!(!close.code.is_allowed() || u16::from(close.code) == 1002),
-        Err(Error::Protocol(_)) => {}
-        other => panic!("{other:?}"),
+    for offence in ["forbidden-close-code", "close-code-out-of-range"] {
+        let simulator = with(&[&format!("after=4 offence {offence}")]);
+        let mut socket = subscribe(&simulator).await;
+        let (texts, end) = read_to_end(&mut socket).await;
+        assert_eq!(texts.len(), 4);
+        // this client answers instead of failing; what came is the frame that must not be sent
+        match end {
+            Ok(Message::Close(Some(close))) => {
+                assert!(!close.code.is_allowed() || u16::from(close.code) == 1002)
+            }
+            Err(Error::Protocol(_)) => {}
+            other => panic!("{other:?}"),
+        }
     }
+}
+
+#[tokio::test]
+async fn a_trickling_frame_never_ends_and_takes_no_ping() {
+    let simulator = with(&["after=40 trickle 10"]);
+    let mut socket = subscribe(&simulator).await;
+    read_texts(&mut socket, 40).await;
+    socket.send(Message::Ping(vec![1].into())).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(300), next(&mut socket)).await;
+    assert!(more.is_err(), "{more:?}");
+    assert_eq!(simulator.counters().frames_sent, 40);
+    drop(socket);
+    assert_eq!(closed(&simulator).1, "client has closed its side");
+}
+
+#[tokio::test]
+async fn fragments_without_end_leave_room_for_a_pong() {
+    let simulator = with(&["after=40 unfinished 10"]);
+    let mut socket = subscribe(&simulator).await;
+    read_texts(&mut socket, 40).await;
+    socket.send(Message::Ping(vec![1].into())).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap(), Message::Pong(vec![1].into()));
+    let more = tokio::time::timeout(Duration::from_millis(300), next(&mut socket)).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn answers_trickle_at_login_and_connect() {
+    let simulator = with(&["login=1 trickle 1", "connect=1 trickle 100"]);
+    let begun = Instant::now();
+    assert!(token(&simulator).starts_with("sim-"), "whole in the end");
+    // an answer of some 200 bytes
+    assert!(
+        begun.elapsed() >= Duration::from_millis(150),
+        "{:?}",
+        begun.elapsed()
+    );
+    let opening = tokio_tungstenite::connect_async(simulator.events_url());
+    let opened = tokio::time::timeout(Duration::from_millis(300), opening).await;
+    assert!(opened.is_err(), "opened within a few bytes");
+    assert_eq!(simulator.counters().connects, 1);
+}
+
+#[tokio::test]
+async fn an_upgrade_is_answered_with_an_extension_that_nobody_asked_for() {
+    let simulator = with(&["connect=1 extension"]);
+    let (_socket, response) = tokio_tungstenite::connect_async(simulator.events_url())
+        .await
+        .unwrap();
+    assert_eq!(
+        response.headers()["sec-websocket-extensions"],
+        "permessage-deflate; server_no_context_takeover"
+    );
 }
 
 #[tokio::test]

@@ -40,13 +40,20 @@ pub(crate) async fn upgrade(request: &Request, shared: &Shared) -> (u64, Gate) {
         }
         _ => {}
     }
-    let response = accept(request);
+    let mut response = accept(request);
+    if matches!(action, Some(Action::Extension)) {
+        let extension = "permessage-deflate; server_no_context_takeover".to_owned();
+        response.headers.push(("sec-websocket-extensions", extension));
+    }
     if response.status != 101 {
         shared
             .feed()
             .note(Kind::Refused, connection, Some(response.status), "upgrade");
     }
-    (connection, Gate::Answer(response))
+    match action {
+        Some(Action::Trickle { ms }) => (connection, Gate::Trickle(response, ms)),
+        _ => (connection, Gate::Answer(response)),
+    }
 }
 
 fn accept(request: &Request) -> Response {

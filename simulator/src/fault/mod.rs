@@ -128,6 +128,16 @@ pub enum Offence {
     LoneContinuation,
     /// A close frame with the code 1005, which must not be sent (7.4.1).
     ForbiddenCloseCode,
+    /// A close frame with the code 999, which no range holds (7.4.2).
+    CloseCodeOutOfRange,
+    /// A close frame whose payload is half a code (5.5.1).
+    HalfCloseCode,
+    /// A close frame whose reason is not UTF-8 (5.5.1).
+    CloseReasonNotUtf8,
+    /// A control frame with opcode 0xB (5.2).
+    ReservedControlOpcode,
+    /// A text frame between the fragments of another message (5.4).
+    InterleavedMessage,
 }
 
 /// What goes wrong.
@@ -185,6 +195,20 @@ pub enum Action {
     },
     /// Breaks RFC 6455.
     Offence(Offence),
+    /// On a socket: begins a text frame of 1 MiB and sends a byte of it at a time, answering nothing. At login or
+    /// connect: sends the answer a byte at a time. No message of it is ever complete, so it leaves no line of truth.
+    Trickle {
+        /// Milliseconds between two bytes.
+        ms: u64,
+    },
+    /// Sends a text message in fragments of one byte each, without end, and answers pings between them. Leaves no line
+    /// of truth either.
+    Unfinished {
+        /// Milliseconds between two fragments.
+        ms: u64,
+    },
+    /// At connect: answers the upgrade with an extension that the client did not ask for.
+    Extension,
     /// Sends every file of the replay folder.
     Replay,
     /// At login or connect: answers with this status. At a subscription: an error frame with it.
@@ -225,11 +249,23 @@ impl Fault {
             Trigger::Login(_) | Trigger::Connect(_) | Trigger::Subscribe(_)
         );
         let login = matches!(self.when, Trigger::Login(_));
+        let connect = matches!(self.when, Trigger::Connect(_));
         match &self.action {
             Action::RateLimited | Action::NoToken if !login => {
                 return fault("only a login can answer this way");
             }
             Action::RateLimited | Action::NoToken => {}
+            Action::Extension if !connect => return fault("only an upgrade can be answered this way"),
+            Action::Extension => {}
+            Action::Trickle { .. } if matches!(self.when, Trigger::Subscribe(_)) => {
+                return fault(
+                    "a subscription is answered in one frame; trickle at login, connect or on the socket",
+                );
+            }
+            Action::Trickle { ms } | Action::Unfinished { ms } if *ms == 0 => {
+                return fault("ms must be at least 1");
+            }
+            Action::Trickle { .. } => {}
             Action::Refuse { .. } | Action::Slow { .. } | Action::Hang if !gate => {
                 return fault("this needs a trigger login=K, connect=K or subscribe=K");
             }
@@ -238,7 +274,9 @@ impl Fault {
             }
             Action::Refuse { .. } | Action::Slow { .. } | Action::Hang => {}
             _ if gate => {
-                return fault("at login, connect and subscribe only refuse, slow and hang are possible");
+                return fault(
+                    "at login, connect and subscribe only refuse, slow, trickle, extension and hang are possible",
+                );
             }
             Action::Close { code, .. } if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) => {
                 return fault(

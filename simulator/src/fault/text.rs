@@ -64,7 +64,7 @@ const TRIGGERS: &str = "trigger must be now, after=N, at=MS, every=N, login=K, c
                         (K is a number, a range 2-5 or 2- for all from the second on)";
 const ACTIONS: &str = "action must be close CODE [REASON], drop, reset, silence MS, stall [MS], duplicate [BACK], \
                        malformed [cut|types|text], binary, fragmented [PARTS], oversized BYTES [announced], \
-                       offence NAME, replay, refuse STATUS [SECONDS|date:SECONDS], rate-limited, no-token, \
+                       offence NAME, trickle MS, unfinished MS, replay, extension, refuse STATUS [SECONDS|date:SECONDS], rate-limited, no-token, \
                        slow MS or hang";
 
 fn parse_text(text: &str) -> Result<Fault, String> {
@@ -120,9 +120,17 @@ fn parse_text(text: &str) -> Result<Fault, String> {
         "offence" => Action::Offence(parse_word(
             first.unwrap_or_default(),
             "masked, fragmented-control, long-control, invalid-utf8, reserved-bits, reserved-opcode, \
-             lone-continuation or forbidden-close-code",
+             lone-continuation, forbidden-close-code, close-code-out-of-range, half-close-code, \
+             close-reason-not-utf8, reserved-control-opcode or interleaved-message",
         )?),
+        "trickle" => Action::Trickle {
+            ms: number("milliseconds")?,
+        },
+        "unfinished" => Action::Unfinished {
+            ms: number("milliseconds")?,
+        },
         "replay" => Action::Replay,
+        "extension" => Action::Extension,
         "refuse" => {
             let status = number("a status")?;
             let status = u16::try_from(status).map_err(|_| format!("{status} is no HTTP status"))?;
@@ -143,7 +151,8 @@ fn parse_text(text: &str) -> Result<Fault, String> {
     };
     let allowed = match name {
         "oversized" | "refuse" => 2,
-        "silence" | "stall" | "duplicate" | "malformed" | "fragmented" | "offence" | "slow" => 1,
+        "silence" | "stall" | "duplicate" | "malformed" | "fragmented" | "offence" | "slow" | "trickle"
+        | "unfinished" => 1,
         _ => 0,
     };
     if arguments.split_whitespace().count() > allowed {
@@ -220,6 +229,18 @@ mod tests {
                 "now offence fragmented-control",
                 r#"{"when":"now","do":{"offence":"fragmented-control"}}"#,
             ),
+            (
+                "connect=2 trickle 1000",
+                r#"{"when":{"connect":{"first":2}},"do":{"trickle":{"ms":1000}}}"#,
+            ),
+            (
+                "now unfinished 50",
+                r#"{"when":"now","do":{"unfinished":{"ms":50}}}"#,
+            ),
+            (
+                "connect=1- extension",
+                r#"{"when":{"connect":{"first":1,"last":18446744073709551615}},"do":"extension"}"#,
+            ),
         ];
         for (text, json) in pairs {
             let fault: Fault = text.parse().unwrap();
@@ -235,7 +256,11 @@ mod tests {
     #[test]
     fn meaningless_faults_are_refused_with_the_rule() {
         for (text, part) in [
-            ("login=1 close 1000", "only refuse, slow and hang"),
+            ("login=1 close 1000", "only refuse, slow, trickle"),
+            ("login=1 unfinished 5", "only refuse, slow, trickle"),
+            ("login=1 extension", "only an upgrade"),
+            ("subscribe=1 trickle 5", "in one frame"),
+            ("now trickle 0", "at least 1"),
             ("after=1 refuse 429", "needs a trigger"),
             ("connect=1 no-token", "only a login"),
             ("after=1 close 1006", "close code must be"),

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::fault::Offence;
-use crate::frame::{self, CONTINUATION, PING, TEXT};
+use crate::frame::{self, CLOSE, CONTINUATION, PING, TEXT};
 use crate::traffic::EventKey;
 use crate::truth::{Kind, Note};
 
@@ -74,7 +74,15 @@ impl Batch {
             Offence::ReservedBits => raw(self, FIN | RSV1 | TEXT, text),
             Offence::ReservedOpcode => raw(self, FIN | 0x3, text),
             Offence::LoneContinuation => raw(self, FIN | CONTINUATION, text),
-            Offence::ForbiddenCloseCode => raw(self, FIN | frame::CLOSE, &1005_u16.to_be_bytes()),
+            Offence::ForbiddenCloseCode => raw(self, FIN | CLOSE, &1005_u16.to_be_bytes()),
+            Offence::CloseCodeOutOfRange => raw(self, FIN | CLOSE, &999_u16.to_be_bytes()),
+            Offence::HalfCloseCode => raw(self, FIN | CLOSE, &1000_u16.to_be_bytes()[..1]),
+            Offence::CloseReasonNotUtf8 => raw(self, FIN | CLOSE, b"\x03\xe8\xff\xfe"),
+            Offence::ReservedControlOpcode => raw(self, FIN | 0xB, b"half"),
+            Offence::InterleavedMessage => {
+                raw(self, TEXT, text);
+                raw(self, FIN | TEXT, text);
+            }
         }
         let name = serde_json::to_value(offence)
             .ok()

@@ -231,6 +231,8 @@ impl Session {
             Action::Silence { ms } => self.pause(Some(ms), true).await,
             Action::Stall { ms } => self.pause(ms, false).await,
             Action::Oversized { bytes, announced } => self.send_oversized(bytes, announced).await,
+            Action::Trickle { ms } => self.trickle(ms, false).await,
+            Action::Unfinished { ms } => self.trickle(ms, true).await,
             // the feed inserts the others itself, and the check of a fault keeps login's and connect's away
             _ => Ok(()),
         }

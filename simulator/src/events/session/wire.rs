@@ -4,7 +4,7 @@
 //! a frame of a batch is committed as soon as the kernel has its last byte, and not earlier.
 
 use std::io::ErrorKind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::events::session::{End, Session, sleep_until};
 use crate::feed::Batch;
@@ -12,6 +12,9 @@ use crate::frame::{self, ClientFrame, Violation};
 
 /// Unsent pongs and answers: a client that sends pings but never reads must not fill our memory.
 const MAX_REPLY_BYTES: usize = 64 << 10;
+
+/// Payload that a trickling frame announces: far more than anybody waits for, far below the usual limits.
+const TRICKLED_BYTES: u64 = 1 << 20;
 
 impl Session {
     pub(super) fn check_stop(&self) -> Result<(), End> {
@@ -88,6 +91,33 @@ impl Session {
         }
         frame::push_frame(&mut self.replies, opcode, payload);
         Ok(())
+    }
+
+    /// Sends a byte each `ms` milliseconds, of one frame or in fragments, until the client has had enough. Pings can be
+    /// answered between fragments, but not inside a frame.
+    pub(super) async fn trickle(&mut self, ms: u64, in_fragments: bool) -> Result<(), End> {
+        let mut piece = Vec::new();
+        if !in_fragments {
+            frame::push_header(&mut piece, 0x80 | frame::TEXT, TRICKLED_BYTES);
+        }
+        let mut opcode = frame::TEXT;
+        loop {
+            if in_fragments {
+                frame::push_header(&mut piece, std::mem::replace(&mut opcode, frame::CONTINUATION), 1);
+            }
+            piece.push(b'x');
+            self.write_all(&piece).await?;
+            piece.clear();
+            let next = Instant::now() + Duration::from_millis(ms);
+            while Instant::now() < next {
+                self.wait(Some(next)).await?;
+                self.check_stop()?;
+                self.pump()?;
+                if in_fragments {
+                    self.write_replies().await?;
+                }
+            }
+        }
     }
 
     // takes in what has arrived without waiting
