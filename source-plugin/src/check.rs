@@ -34,7 +34,7 @@ pub struct Login {
 /// asks to slow down, `TIMEOUT` where a deadline passed, `TLS`, `CONFIG` for an answer that stays the same until the
 /// configuration changes, `IO` for the rest.
 pub fn log_in(config: &Config, timeout: Duration) -> Result<Login, Ending> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let runtime = network::runtime()?;
     let outcome = network::token_source(config).and_then(|(tokens, _)| {
         let sent_us = clock.now_us();

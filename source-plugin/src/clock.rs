@@ -1,19 +1,35 @@
-//! Wall-clock time as the network side stamps it.
+//! The two clocks of the network side: wall time for what records state, uptime for what is waited for or compared.
 //!
-//! One trait, so that a test can tie the stamps to paused time. Timers never use it: they run on tokio's clock, which
-//! no change of the wall clock disturbs.
+//! One trait, so that a test can tie both to paused time, or move the one and not the other. Timers never use it: they
+//! run on tokio's clock, which no change of the wall clock disturbs. Nor does the window of known identities: a wall
+//! clock that jumps an hour ahead would empty it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the wall-clock time.
+/// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Returns microseconds since 1970-01-01T00:00:00Z.
+    /// Returns microseconds since 1970-01-01T00:00:00Z, by a clock that may be set.
     fn now_us(&self) -> i64;
+
+    /// Returns milliseconds since an arbitrary moment, by a clock that is never set.
+    fn uptime_ms(&self) -> i64;
 }
 
-/// The clock of the machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
+/// The clocks of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// Makes a clock whose uptime begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+}
 
 impl Clock for SystemClock {
     fn now_us(&self) -> i64 {
@@ -21,18 +37,26 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
+
+    fn uptime_ms(&self) -> i64 {
+        i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod paused {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use tokio::time::Instant;
 
     use super::Clock;
 
-    /// Follows tokio's paused time from a fixed wall-clock instant.
-    #[derive(Clone, Copy, Debug)]
+    /// Follows tokio's paused time from a fixed wall-clock instant; its wall clock can be set.
+    #[derive(Clone, Debug)]
     pub(crate) struct PausedClock {
         origin: Instant,
+        set_by_us: Arc<AtomicI64>,
     }
 
     /// 2026-01-02T03:04:05Z.
@@ -42,13 +66,24 @@ pub(crate) mod paused {
         pub(crate) fn start() -> Self {
             Self {
                 origin: Instant::now(),
+                set_by_us: Arc::default(),
             }
+        }
+
+        /// Sets the wall clock: so far from where it would be.
+        pub(crate) fn set_by_us(&self, offset_us: i64) {
+            self.set_by_us.store(offset_us, Ordering::Relaxed);
         }
     }
 
     impl Clock for PausedClock {
         fn now_us(&self) -> i64 {
-            ORIGIN_US + i64::try_from(self.origin.elapsed().as_micros()).unwrap()
+            let passed_us = i64::try_from(self.origin.elapsed().as_micros()).unwrap();
+            ORIGIN_US + passed_us + self.set_by_us.load(Ordering::Relaxed)
+        }
+
+        fn uptime_ms(&self) -> i64 {
+            i64::try_from(self.origin.elapsed().as_millis()).unwrap()
         }
     }
 }

@@ -36,7 +36,7 @@ const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
 ///
 /// Every ending but [`Command::Close`] is put into the queue.
 pub fn run(config: Config, queue: Arc<Queue>, commands: watch::Receiver<Command>, status: &Arc<Status>) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let parts =
         runtime().and_then(|runtime| Ok((runtime, events_link(&config, &clock, Arc::clone(status))?)));
     let (runtime, link) = match parts {

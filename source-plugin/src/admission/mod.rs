@@ -181,6 +181,7 @@ pub struct Admission {
     event_type: String,
     id: String,
     received: LastWritten,
+    uptime_ms: Option<i64>,
 }
 
 impl Admission {
@@ -205,7 +206,14 @@ impl Admission {
             event_type: String::new(),
             id: String::new(),
             received: LastWritten::default(),
+            uptime_ms: None,
         }
+    }
+
+    /// Sets the time by which the window of identities expires, in milliseconds of a clock that is never set; without
+    /// it the window follows the times of receipt, which do for frames that come from a file.
+    pub fn tell_uptime(&mut self, uptime_ms: i64) {
+        self.uptime_ms = Some(uptime_ms);
     }
 
     /// Decides one frame.
@@ -284,9 +292,9 @@ impl Admission {
             return Err(fault);
         }
         let hash = (facts.identity != Identity::None).then(|| self.key.hash());
-        let received_ms = received_time_us.div_euclid(1000);
+        let seen_ms = self.uptime_ms.unwrap_or(received_time_us.div_euclid(1000));
         if let Some(hash) = hash
-            && let Some(age_ms) = self.window.seen(hash, received_ms)
+            && let Some(age_ms) = self.window.seen(hash, seen_ms)
         {
             self.counts.duplicates += 1;
             self.event_type = event_type;
@@ -328,7 +336,7 @@ impl Admission {
                 self.counts.events += 1;
                 self.counts.unreadable_timestamps += u64::from(unreadable);
                 if let Some(hash) = hash {
-                    self.window.remember(hash, received_ms);
+                    self.window.remember(hash, seen_ms);
                 }
                 Outcome::Event
             }

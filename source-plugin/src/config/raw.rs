@@ -194,7 +194,8 @@ pub(super) struct RawKeepAlive {
     /// Time between two pings, in milliseconds; a gap that no close frame dates begins at the last answered one.
     #[schemars(range(min = 10, max = 3600000))]
     pub(super) ping_ms: u64,
-    /// Silence after which a connection counts as dead, in milliseconds; must be longer than ping_ms.
+    /// Silence after which a connection counts as dead, in milliseconds; must be longer than ping_ms. Only whole frames
+    /// break it, and a message in fragments must end within it and ping_ms.
     #[schemars(range(min = 20, max = 3600000))]
     pub(super) silence_ms: u64,
 }

@@ -112,7 +112,7 @@ impl From<&Loss> for Failure {
             LossKind::Close => "server closed the connection",
             LossKind::Eof => "connection ended without a close frame",
             LossKind::Reset => "connection broke",
-            LossKind::Silence => "nothing was received within keep_alive.silence_ms",
+            LossKind::Silence => "nothing whole was received within keep_alive.silence_ms",
             LossKind::Protocol => "server broke the protocol",
             LossKind::Refused => "server refused the subscription",
             LossKind::Local => "connection was given up",

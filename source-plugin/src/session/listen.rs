@@ -1,24 +1,33 @@
 //! Listening on an open connection: micro-batches, keep-alive, the full queue, and the loss that ends it.
 //!
 //! Refuses to wait while a frame is ready, and to take more than 512 frames or 256 KiB without giving timers and
-//! commands a turn. The silence clock runs only while we read.
+//! commands a turn. The silence clock runs only while we read, and only what is whole sets it back: neither a byte now
+//! and then of a frame, nor fragments without end with pongs between them, keep a connection.
 
 use rand::Rng;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::status::State;
-use super::{Break, CLOSE_NORMAL, CLOSE_TOO_BIG, Failure, FailureKind, Link, RESUME_BELOW, Session};
+use super::{Break, CLOSE_NORMAL, CLOSE_TOO_BIG, Failure, Link, RESUME_BELOW, Session};
 use crate::admission::{Frame, Outcome, Room};
 use crate::decode::ControlFrame;
 use crate::gap::{Cause, Detail, LossKind, escape};
-use crate::transport::socket::{Loss, Received};
+use crate::transport::socket::{Loss, Received, Socket};
 
 /// Most frames of one micro-batch.
 const BATCH_FRAMES: usize = 512;
 
 /// Bytes of frames after which a micro-batch ends.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// A message of which fragments have come, but not the last. Fragments wake nobody: `since` is the first look after the
+/// first of them, a ping's interval later at most.
+#[derive(Clone, Copy)]
+struct Unfinished {
+    number: u64,
+    since: Instant,
+}
 
 /// Why a micro-batch ended.
 enum Pause {
@@ -75,12 +84,17 @@ impl<L: Link, R: Rng> Session<L, R> {
         let mut ping_at = Instant::now() + keep_alive.ping;
         let mut silent_at = Instant::now() + keep_alive.silence;
         let mut grace_at = Some(Instant::now() + self.settings.subscribe_grace);
+        let mut unfinished: Option<Unfinished> = None;
         loop {
             let Some(socket) = &mut self.socket else {
                 return (Pause::Wait, self.clock.now_us());
             };
             grace_at = grace_at.filter(|_| self.subscribed_at.is_none());
-            let wake_at = grace_at.into_iter().fold(ping_at.min(silent_at), Instant::min);
+            let unfinished_at = unfinished.map(|message| message.since + keep_alive.silence);
+            let wake_at = grace_at
+                .into_iter()
+                .chain(unfinished_at)
+                .fold(ping_at.min(silent_at), Instant::min);
             let first = tokio::select! {
                 biased;
                 first = socket.next() => Some(first),
@@ -103,6 +117,7 @@ impl<L: Link, R: Rng> Session<L, R> {
                     Ok(()) => {
                         ping_at = Instant::now();
                         silent_at = ping_at + keep_alive.silence;
+                        unfinished = None;
                     }
                     Err(()) => return (Pause::Full, self.complete_us()),
                 },
@@ -111,6 +126,18 @@ impl<L: Link, R: Rng> Session<L, R> {
                     return (Pause::Lost(cause, loss, code), self.clock.now_us());
                 }
                 over => return (over, self.complete_us()),
+            }
+            let number = self.socket.as_ref().and_then(Socket::unfinished);
+            unfinished = number.map(|number| match unfinished {
+                Some(same) if same.number == number => same,
+                _ => Unfinished { number, since: now },
+            });
+            if unfinished.is_some_and(|message| now >= message.since + keep_alive.silence) {
+                let loss = Loss::new(LossKind::Silence, Some("fragments of a message without its end"));
+                return (
+                    Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL),
+                    self.complete_us(),
+                );
             }
             if let Err(loss) = self.timers(&mut ping_at, &mut grace_at) {
                 return (
@@ -143,6 +170,7 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Admits `first` and every frame that is ready, then publishes.
     fn batch(&mut self, first: Result<Received, Loss>) -> Pause {
+        self.admission.tell_uptime(self.clock.uptime_ms());
         let vacancy = self.queue.room();
         let vacancy = Room {
             records: vacancy.records,
@@ -174,7 +202,8 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Makes a dead letter of a message that was too large in fragments; everything else is only lost.
     fn lost(&mut self, loss: Loss) -> Pause {
         let Some(length_bytes) = loss.oversized_bytes else {
-            return Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL);
+            let code = loss.close_with;
+            return Pause::Lost(Cause::Reconnect, loss, code);
         };
         // The codec has thrown away what it read: the digest is that of no bytes.
         let frame = Frame::Oversized {
@@ -263,7 +292,6 @@ impl<L: Link, R: Rng> Session<L, R> {
             }
             ControlFrame::TokenRevoked => {
                 let loss = Loss::new(LossKind::Refused, Some("token revoked"));
-                self.last_failure = Some(FailureKind::Transient);
                 Err(Pause::Lost(Cause::TokenRevoked, loss, CLOSE_NORMAL))
             }
             ControlFrame::Heartbeat
@@ -331,6 +359,7 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Offers the held frame again; holds it further if there is still no room.
     pub(super) fn admit_held(&mut self, room: Room) {
         if let Some((received, received_us)) = self.held.take() {
+            self.admission.tell_uptime(self.clock.uptime_ms());
             // A control frame is never held, since it needs no room. After a message that gives the connection up the
             // stream reads as ended, so that the next read, if there is one, brings the loss.
             let _pause = self.frame(received, received_us, room);

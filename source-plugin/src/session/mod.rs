@@ -7,6 +7,7 @@
 mod failure;
 mod interruptions;
 mod listen;
+mod outage;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::subscription::Subscription;
 use crate::transport::socket::{Received, Socket};
 pub(crate) use failure::{Failure, FailureKind};
 use interruptions::Interruptions;
+use outage::Outage;
 use status::{State, Status};
 
 /// RFC 6455 close code: the purpose of the connection is fulfilled.
@@ -105,9 +107,7 @@ pub(crate) struct Session<L, R> {
     /// Since when the current connection has been subscribed.
     subscribed_at: Option<Instant>,
     has_subscribed: bool,
-    /// Failures since the last subscription, and the kind of the latest.
-    failures: u64,
-    last_failure: Option<FailureKind>,
+    outage: Outage,
 }
 
 impl<L: Link, R: Rng> Session<L, R> {
@@ -145,8 +145,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             subscription_sent_at: None,
             subscribed_at: None,
             has_subscribed: false,
-            failures: 0,
-            last_failure: None,
+            outage: Outage::default(),
         }
     }
 
@@ -202,13 +201,14 @@ impl<L: Link, R: Rng> Session<L, R> {
         loop {
             let broken = self.connection().await;
             self.socket = None;
-            self.subscribed_at = None;
+            let lost = self.subscribed_at.take().is_some();
             match broken {
                 Break::QueueFull => {
+                    self.outage.begin();
                     self.status.enter(State::Disconnected);
                     self.room_again().await;
                 }
-                Break::Failed(failure) => match self.failed(&failure) {
+                Break::Failed(failure) => match self.failed(&failure, lost) {
                     Ok(delay) => tokio::time::sleep(delay).await,
                     Err(ending) => return ending,
                 },
@@ -265,28 +265,34 @@ impl<L: Link, R: Rng> Session<L, R> {
         self.subscribed_at = Some(Instant::now());
         self.status.enter(State::Subscribed);
         self.interruptions.listening(&mut self.admission, now_us);
+        let over = self.outage.end();
         if self.has_subscribed {
             if let Some(socket) = &mut self.socket {
                 socket.covered_until(now_us);
             }
-            tracing::info!(failed_attempts = self.failures, "subscribed again");
+            tracing::info!(
+                failed_attempts = over.failed_attempts,
+                away_ms = over.away_ms,
+                "subscribed again"
+            );
         } else {
-            tracing::info!(events = self.settings.subscription.events.join(","), "subscribed");
+            tracing::info!(
+                events = self.settings.subscription.events.join(","),
+                failed_attempts = over.failed_attempts,
+                "subscribed"
+            );
         }
         self.has_subscribed = true;
-        self.failures = 0;
-        self.last_failure = None;
     }
 
-    /// Takes note of a failure; returns the wait before the next attempt, or the end.
-    fn failed(&mut self, failure: &Failure) -> Result<Duration, Ending> {
+    /// Takes note of a failure, `lost` if it ended a subscription; returns the wait before the next attempt, or the end.
+    fn failed(&mut self, failure: &Failure, lost: bool) -> Result<Duration, Ending> {
         self.status.enter(State::Disconnected);
         self.status.update(|figures| {
             figures.failed_attempts_total += 1;
             figures.last_error = Some(failure.text.clone());
         });
-        let repeated = self.last_failure.replace(failure.kind) == Some(failure.kind);
-        self.failures += 1;
+        let repeated = self.outage.failed(failure.kind, lost);
         if failure.kind == FailureKind::Token {
             self.link.discard_token();
         }
@@ -314,17 +320,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             );
             return Err(ending(plugin_abi::status::FAILED, message));
         };
-        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        if repeated {
-            tracing::debug!(
-                error = failure.text,
-                delay_ms,
-                attempt = self.failures,
-                "not connected, trying again"
-            );
-        } else {
-            tracing::warn!(error = failure.text, delay_ms, "not connected, trying again");
-        }
+        self.outage.tell(failure, lost, delay);
         Ok(delay)
     }
 

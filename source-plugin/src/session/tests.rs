@@ -2,6 +2,8 @@
 //!
 //! Longer than most files: one scripted server and one rig serve every scenario, and splitting them would repeat both.
 
+mod hostile;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -49,6 +51,8 @@ struct Script {
     connections: VecDeque<Result<DuplexStream, Failure>>,
     connected_at: Vec<Instant>,
     discarded_tokens: usize,
+    /// Tokens given out.
+    tokens: usize,
 }
 
 struct ScriptedLink {
@@ -58,9 +62,13 @@ struct ScriptedLink {
 
 impl Link for ScriptedLink {
     async fn token(&mut self) -> Result<SecretString, Failure> {
-        match self.script.borrow_mut().logins.pop_front() {
+        let next = self.script.borrow_mut().logins.pop_front();
+        match next {
             Some(failure) => Err(failure),
-            None => Ok("0123456789abcdefghij".into()),
+            None => {
+                self.script.borrow_mut().tokens += 1;
+                Ok("0123456789abcdefghij".into())
+            }
         }
     }
 
@@ -85,6 +93,7 @@ struct Rig {
     queue: Arc<Queue>,
     status: Arc<Status>,
     commands: watch::Sender<Command>,
+    clock: PausedClock,
     session: Option<Box<Session<ScriptedLink, ChaCha8Rng>>>,
 }
 
@@ -106,7 +115,8 @@ impl Default for Options {
 
 impl Rig {
     fn new(options: &Options) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock::start());
+        let paused = PausedClock::start();
+        let clock: Arc<dyn Clock> = Arc::new(paused.clone());
         let script = Rc::new(RefCell::new(Script::default()));
         let bounds = Bounds {
             max_records: options.max_records,
@@ -174,6 +184,7 @@ impl Rig {
             queue,
             status,
             commands,
+            clock: paused,
             session: Some(Box::new(session)),
         }
     }

@@ -12,7 +12,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::http::{HeaderMap, header::RETRY_AFTER};
+use tokio_tungstenite::tungstenite::http::{
+    HeaderMap,
+    header::{RETRY_AFTER, SEC_WEBSOCKET_EXTENSIONS},
+};
 
 use super::socket::{ByteStream, Socket, codec, filtered};
 use crate::backoff::parse_retry_after;
@@ -25,7 +28,10 @@ use crate::tls;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The deadline passed.
-    #[error("no connection to {host} within {} ms", .after.as_millis())]
+    #[error(
+        "no connection to {host} within {} ms; check the network, region and endpoints.events",
+        .after.as_millis()
+    )]
     Deadline {
         /// Host and port.
         host: String,
@@ -33,7 +39,7 @@ pub enum ConnectError {
         after: Duration,
     },
     /// Name resolution, TCP or TLS failed.
-    #[error("cannot connect to {host}: {reason}")]
+    #[error("cannot connect to {host}: {reason}; check the network, region and endpoints.events")]
     Network {
         /// Host and port.
         host: String,
@@ -51,7 +57,7 @@ pub enum ConnectError {
         retry_after: Option<Duration>,
     },
     /// The answer was no upgrade.
-    #[error("{host} does not speak WebSocket: {reason}")]
+    #[error("{host} does not speak WebSocket: {reason}; check region and endpoints.events")]
     Protocol {
         /// Host and port.
         host: String,
@@ -176,6 +182,13 @@ impl Connector {
         let stream = filtered(stream, self.max_frame_bytes);
         let config = codec(self.max_frame_bytes);
         match client_async_with_config(self.url.as_str(), stream, Some(config)).await {
+            // RFC 6455, 4.1: an extension that was not asked for fails the connection; the library lets it pass.
+            Ok((_, response)) if response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
+                Err(ConnectError::Protocol {
+                    host: authority(&self.url),
+                    reason: "it answered with an extension that was not asked for".to_owned(),
+                })
+            }
             Ok((stream, _)) => Ok(Socket::new(stream, self.clock.now_us())),
             Err(error) => Err(self.refusal(&error)),
         }

@@ -82,6 +82,10 @@ pub struct OversizeFilter<S> {
     /// Filtered and not handed on yet.
     ready: Vec<u8>,
     reports: VecDeque<Oversized>,
+    /// Messages that have begun.
+    messages: u64,
+    /// Whether the last of them wants a further fragment.
+    is_unfinished: bool,
 }
 
 impl<S> std::fmt::Debug for OversizeFilter<S> {
@@ -105,6 +109,22 @@ impl<S> OversizeFilter<S> {
             wants_more: false,
             ready: Vec::new(),
             reports: VecDeque::new(),
+            messages: 0,
+            is_unfinished: false,
+        }
+    }
+
+    /// Returns the number of the message, from 1, of which fragments have come, but not the last one's header.
+    pub fn unfinished(&self) -> Option<u64> {
+        self.is_unfinished.then_some(self.messages)
+    }
+
+    /// Notes where messages begin and end.
+    fn note(&mut self, header: &FrameHeader) {
+        // Control frames stand between fragments and belong to no message.
+        if header.opcode < 8 {
+            self.messages += u64::from(header.opcode != 0);
+            self.is_unfinished = !header.is_final;
         }
     }
 
@@ -149,6 +169,7 @@ impl<S> OversizeFilter<S> {
                         self.wants_more = true;
                         return written;
                     };
+                    self.note(&header);
                     if self.begins_discard(&header) {
                         read += header.length;
                     } else {

@@ -19,6 +19,11 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use super::oversize::{OversizeFilter, Oversized};
 use crate::gap::{Detail, LossKind, escape};
 
+/// RFC 6455 close codes, 7.4.1: the purpose is fulfilled; an endpoint broke the protocol; text that is not UTF-8.
+const CLOSE_NORMAL: u16 = 1000;
+const CLOSE_PROTOCOL: u16 = 1002;
+const CLOSE_NOT_UTF8: u16 = 1007;
+
 /// How long a close frame of ours may take to leave; the peer may have stopped reading.
 const CLOSE_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -74,6 +79,8 @@ pub struct Loss {
     pub detail: Detail,
     /// Bytes of the message, as far as they had arrived, if it was too large and came in fragments.
     pub oversized_bytes: Option<u64>,
+    /// The close code that a server is owed which is still there (RFC 6455, 7.1.7).
+    pub close_with: u16,
 }
 
 impl Loss {
@@ -83,6 +90,11 @@ impl Loss {
         Self {
             detail: Detail::new(kind, reason),
             oversized_bytes: None,
+            close_with: if kind == LossKind::Protocol {
+                CLOSE_PROTOCOL
+            } else {
+                CLOSE_NORMAL
+            },
         }
     }
 
@@ -97,6 +109,7 @@ impl Loss {
         Self {
             detail,
             oversized_bytes: None,
+            close_with: CLOSE_NORMAL,
         }
     }
 
@@ -114,7 +127,10 @@ impl Loss {
                 ..Self::new(LossKind::Protocol, Some("message over max_frame_bytes"))
             },
             // Never the error's own text for UTF-8: it might quote the message.
-            Error::Utf8(_) => Self::new(LossKind::Protocol, Some("text message is not UTF-8")),
+            Error::Utf8(_) => Self {
+                close_with: CLOSE_NOT_UTF8,
+                ..Self::new(LossKind::Protocol, Some("text message is not UTF-8"))
+            },
             other => Self::new(LossKind::Protocol, Some(&other.to_string())),
         }
     }
@@ -143,6 +159,12 @@ impl Socket {
     #[must_use]
     pub fn complete_us(&self) -> i64 {
         self.complete_us
+    }
+
+    /// Returns the number of the message of which fragments have come, but not the last.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<u64> {
+        self.stream.get_ref().unfinished()
     }
 
     /// Notes that what was sent before `now_us` and is missing lies inside a gap that ended then.
@@ -237,8 +259,13 @@ impl Socket {
             code: CloseCode::from(code),
             reason: Utf8Bytes::from_static(reason),
         };
+        let ending = async {
+            // Refused where the server has closed already; the answer to that waits in the codec for a flush.
+            let _refused = self.stream.close(Some(frame)).await;
+            self.stream.flush().await
+        };
         // Whatever happens now, the connection is over.
-        let _outcome = tokio::time::timeout(CLOSE_DEADLINE, self.stream.close(Some(frame))).await;
+        let _outcome = tokio::time::timeout(CLOSE_DEADLINE, ending).await;
     }
 }
 
@@ -286,5 +313,8 @@ mod tests {
         assert_eq!(kind(Error::AttackAttempt), LossKind::Protocol);
         let loss = Loss::from_error(&Error::Utf8("quoted".to_owned()));
         assert!(!format!("{loss:?}").contains("quoted"));
+        assert_eq!(loss.close_with, 1007);
+        assert_eq!(Loss::from_error(&Error::AttackAttempt).close_with, 1002);
+        assert_eq!(Loss::new(LossKind::Silence, None).close_with, 1000);
     }
 }

@@ -202,3 +202,29 @@ fn a_payload_that_is_no_marker_has_no_report() {
     assert!(filter.report(&marker).is_some());
     assert_eq!(filter.report(&marker), None);
 }
+
+#[test]
+fn a_message_is_unfinished_from_its_first_fragment_to_its_last_whatever_stands_between() {
+    let frames = [
+        (frame(true, 1, b"whole"), None),
+        (frame(false, 1, b"first"), Some(2)),
+        (frame(true, 9, b"ping"), Some(2)),
+        (frame(false, 0, b"more"), Some(2)),
+        (frame(true, 0, b"last"), None),
+        (frame(true, 10, b"pong"), None),
+        (frame(false, 2, b"another"), Some(3)),
+        (frame(false, 0, &[7; 2 * LIMIT]), Some(3)),
+        (frame(true, 0, b""), None),
+        // over the limit, and so swallowed
+        (frame(false, 2, &[7; 2 * LIMIT]), Some(4)),
+        (frame(true, 0, b"end"), None),
+    ];
+    let mut input = ANSWER.to_vec();
+    for (bytes, unfinished) in frames {
+        input.extend(bytes);
+        for sizes in [vec![1], vec![4096], vec![3, 70]] {
+            let (_, filter) = run(input.clone(), sizes, 4096);
+            assert_eq!(filter.unfinished(), unfinished, "after {} bytes", input.len());
+        }
+    }
+}
