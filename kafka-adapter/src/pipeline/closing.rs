@@ -9,7 +9,7 @@ use crate::audit::{Counts, Status as AuditStatus};
 use crate::sink::Sink;
 
 use super::feed::Batch;
-use super::window::{Entry, Status};
+use super::window::{Entry, Leg, Status};
 use super::{Mode, Pipeline};
 
 /// What may still be sent.
@@ -25,8 +25,24 @@ pub(super) enum Stage {
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Sends no further record from now on, only the audits of those that have landed or are still with the sink.
+    ///
+    /// A replay ends here: it would wait for records that are not sent any more, and hold up the audits of others.
     pub fn stop_sending(&mut self) {
         self.stage = Stage::Settling;
+        let mut failed = std::mem::take(&mut self.failed);
+        if let Mode::Isolate(isolation) = std::mem::replace(&mut self.mode, Mode::Flow) {
+            failed.extend(isolation.into_numbers());
+        }
+        failed.sort_unstable();
+        for number in failed {
+            if let Some(entry) = self.window.entry_mut(number)
+                && entry.leg == Leg::Audit
+                && matches!(entry.status, Status::Held(_))
+            {
+                entry.status = Status::Ready;
+                self.ready.push_back(number);
+            }
+        }
     }
 
     /// Says whether all that may be sent has been handed to the sink.
@@ -51,6 +67,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     pub fn close(&mut self, totals: Counts, wall_us: i64) {
         self.stage = Stage::Closed;
         self.note(AuditStatus::RunClosed, Some(totals), wall_us);
+    }
+
+    /// Number of audit records written into the chain so far.
+    #[must_use]
+    pub fn audits_written(&self) -> u64 {
+        self.chain.len()
     }
 
     /// Says whether every audit record of the chain has been acknowledged.

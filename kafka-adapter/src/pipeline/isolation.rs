@@ -82,6 +82,11 @@ impl Isolation {
         self.sent = 0;
     }
 
+    /// Every record that is still to be sent or judged, once.
+    pub(super) fn into_numbers(self) -> impl Iterator<Item = u64> {
+        self.groups.into_iter().flatten()
+    }
+
     /// The records of the current group.
     pub(super) fn current(&self) -> &[u64] {
         self.groups.last().map_or(&[], Vec::as_slice)

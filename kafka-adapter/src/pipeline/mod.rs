@@ -30,7 +30,7 @@ mod replay;
 mod retry;
 mod window;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -68,6 +68,15 @@ enum Mode {
     Isolate(Isolation),
 }
 
+/// What stands in the way of every delivery until someone acts.
+#[derive(Debug)]
+struct Blocked {
+    /// The first failure that said so.
+    reason: String,
+    /// By the monotonic clock.
+    since_us: i64,
+}
+
 /// The state of a run; see the module.
 #[derive(Debug)]
 pub struct Pipeline<B, S> {
@@ -97,12 +106,16 @@ pub struct Pipeline<B, S> {
     pause_us: i64,
     /// Entries refused alone with nowhere to go, and when to try them again.
     parked: Vec<(u64, i64)>,
+    /// Unresolved entries that have been parked at least once.
+    parked_once: BTreeSet<u64>,
     /// Entries that failed alone, and when to try them again.
     later: Later,
     /// Holds the events while their destination takes none.
     breaker: Breaker,
     /// Why deliveries are blocked, while they are.
-    blocked: Option<String>,
+    blocked: Option<Blocked>,
+    /// Records refused alone by the time the flow was stopped.
+    refused_before: u64,
     unreachable: bool,
     counters: Counters,
     outcomes: Vec<Outcome>,
@@ -134,9 +147,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             resume_at_us: i64::MIN,
             pause_us: FIRST_PAUSE_US,
             parked: Vec::new(),
+            parked_once: BTreeSet::new(),
             later: Later::default(),
             breaker: Breaker::default(),
             blocked: None,
+            refused_before: 0,
             unreachable: false,
             counters: Counters::default(),
             outcomes: Vec::new(),
@@ -180,12 +195,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.window.is_empty()
-    }
-
-    /// Number of audit records written into the chain so far.
-    #[must_use]
-    pub fn audits_written(&self) -> u64 {
-        self.chain.len()
     }
 
     /// Takes over a batch, in hand-out order.
@@ -283,6 +292,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 }
                 if failure.meaning == Meaning::Fatal {
                     self.dead_producer.get_or_insert(failure.reason);
+                } else if self.stage != Stage::Open && entry.leg != Leg::Audit {
+                    // left over: no record is sent again
                 } else if !matches!(self.mode, Mode::Isolate(_)) {
                     self.stop_flow(number, failure.meaning, &failure.reason, now_us);
                 } else if failure.meaning != Meaning::Refused {
@@ -340,6 +351,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         if audit.capacity() > 0 {
             self.spare.push(audit);
         }
+        self.parked_once.remove(&number);
     }
 
     /// Does all that can be done now and returns the sequence to commit, if the watermark moved; `now_us` is monotonic,

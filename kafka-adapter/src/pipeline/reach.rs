@@ -31,7 +31,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         let shut = || self.breaker.reason().map(str::to_owned);
         self.sink
             .unreachable()
-            .or_else(|| self.blocked.clone())
+            .or_else(|| self.blocked.as_ref().map(|blocked| blocked.reason.clone()))
             .or_else(|| self.dead_producer.clone())
             .or_else(shut)
     }

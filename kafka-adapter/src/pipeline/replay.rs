@@ -13,7 +13,7 @@ use super::feed::Batch;
 use super::isolation::{Isolation, Verdict};
 use super::retry::Tries;
 use super::window::{Leg, Status};
-use super::{FIRST_PAUSE_US, LONGEST_PAUSE_US, Mode, PARKED_PAUSE_US, Pipeline};
+use super::{Blocked, FIRST_PAUSE_US, LONGEST_PAUSE_US, Mode, PARKED_PAUSE_US, Pipeline};
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Goes as far as the present mode can without another outcome.
@@ -65,18 +65,19 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             .collect();
         let verdict = isolation.judge(&failed);
         if verdict != Verdict::Again {
-            self.unblock();
+            self.pause_us = FIRST_PAUSE_US;
         }
+        let mut parked = false;
         if let Verdict::Condemn(number) = verdict
             && !self.condemn(number, now_us)
         {
             isolation.give_up_current();
+            parked = true;
         }
         if verdict == Verdict::Done || isolation.current().is_empty() {
-            tracing::info!(
-                held = self.ready.len(),
-                "refused records isolated, deliveries go on"
-            );
+            if !parked {
+                self.tell_going_on(now_us);
+            }
             return true;
         }
         self.mode = Mode::Isolate(isolation);
@@ -88,11 +89,15 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.failed.push(number);
         if matches!(self.mode, Mode::Flow) {
             self.mode = Mode::Drain;
-            tracing::warn!(
-                reason,
-                in_flight = self.in_sink,
-                "delivery failed, draining before it is repeated"
-            );
+            self.refused_before = self.counters.refused;
+            // what is blocked is told below, once for as long as it lasts
+            if meaning != Meaning::Blocked {
+                tracing::warn!(
+                    reason,
+                    in_flight = self.in_sink,
+                    "delivery failed, draining before it is repeated"
+                );
+            }
         }
         if meaning != Meaning::Refused {
             self.pause(meaning, reason, now_us);
@@ -105,18 +110,28 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
         }
         if meaning == Meaning::Blocked && self.blocked.is_none() {
-            self.blocked = Some(reason.to_owned());
+            self.blocked = Some(Blocked {
+                reason: reason.to_owned(),
+                since_us: now_us,
+            });
             tracing::error!(
                 reason,
+                in_flight = self.in_sink,
                 "deliveries are blocked, the commit halts; they are repeated until they succeed"
             );
         }
     }
 
-    fn unblock(&mut self) {
-        self.pause_us = FIRST_PAUSE_US;
-        if self.blocked.take().is_some() {
-            tracing::info!("deliveries go on");
+    /// Says once that the flow goes on, and after what.
+    fn tell_going_on(&mut self, now_us: i64) {
+        let held = self.ready.len();
+        if let Some(blocked) = self.blocked.take() {
+            let blocked_ms = (now_us - blocked.since_us) / 1000;
+            tracing::info!(held, blocked_ms, "deliveries go on");
+        } else if self.counters.refused > self.refused_before {
+            tracing::info!(held, "refused records isolated, deliveries go on");
+        } else {
+            tracing::info!(held, "failed records delivered, deliveries go on");
         }
     }
 
@@ -141,12 +156,15 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 entry.leg = leg;
             }
             None => {
-                tracing::error!(
-                    sequence,
-                    reason,
-                    leg = ?entry.leg,
-                    "refused alone and without another destination: it stays unresolved and the commit halts"
-                );
+                // told once, however often it is tried again
+                if self.parked_once.insert(number) {
+                    tracing::error!(
+                        sequence,
+                        reason,
+                        leg = ?entry.leg,
+                        "refused alone and without another destination: it stays unresolved and the commit halts"
+                    );
+                }
                 entry.status = Status::Parked;
                 self.parked.push((number, now_us + PARKED_PAUSE_US));
             }

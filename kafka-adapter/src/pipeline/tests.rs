@@ -327,6 +327,7 @@ fn a_blocked_destination_halts_the_commit_and_is_tried_again_after_a_pause() {
     );
     let due_us = pipeline.due_us().unwrap();
     assert!(due_us >= FIRST_PAUSE_US);
+    assert!(pipeline.obstacle().is_some(), "whoever asks whether it is ready");
     pipeline.advance(due_us);
     answer_all(&mut pipeline, due_us, |_| Some(Meaning::Blocked));
     let longer_us = pipeline.due_us().unwrap() - due_us;
@@ -339,6 +340,63 @@ fn a_blocked_destination_halts_the_commit_and_is_tried_again_after_a_pause() {
     assert_eq!(pipeline.advance(due_us + longer_us), Some(11));
     assert_eq!(pipeline.obstacle(), None);
     assert_eq!(pipeline.counters.order_exceptions, 0);
+    assert_eq!(pipeline.obstacle(), None);
+}
+
+#[test]
+fn a_stop_while_blocked_leaves_what_is_blocked_and_the_audit_is_closed_all_the_same() {
+    for fails_again in [false, true] {
+        let mut pipeline = pipeline(100, false);
+        pipeline.take(events(&["a", "b"]));
+        pipeline.advance(0);
+        let blocked = |sent: &Sent| (sent.sequence == Some(11)).then_some(Meaning::Blocked);
+        answer_all(&mut pipeline, 0, blocked);
+        let mut now_us = 0;
+        if fails_again {
+            now_us = pipeline.due_us().unwrap();
+            pipeline.advance(now_us);
+            assert_eq!(
+                routes(&pipeline.sink.waiting),
+                [(Route::Event, Some(11))],
+                "under way"
+            );
+        }
+        pipeline.stop_sending();
+        answer_all(&mut pipeline, now_us, |_| Some(Meaning::Blocked));
+        // later than any pause: nothing may go round in circles for what is not sent any more
+        now_us += 60_000_000;
+        pipeline.advance(now_us);
+        let audits = answer_all(&mut pipeline, now_us, |_| None);
+        assert_eq!(routes(&audits), [(Route::Audit, Some(10))]);
+        assert_eq!(pipeline.advance(now_us), Some(10));
+        pipeline.close(Counts::default(), 0);
+        pipeline.advance(now_us);
+        assert_eq!(
+            routes(&answer_all(&mut pipeline, now_us, |_| None)),
+            [(Route::Audit, None)]
+        );
+        assert!(pipeline.is_audit_acknowledged());
+        assert_eq!(pipeline.measure().in_flight, 1);
+    }
+}
+
+#[test]
+fn an_audit_that_failed_before_the_stop_is_sent_again_after_it() {
+    let mut pipeline = pipeline(100, false);
+    pipeline.take(events(&["a", "b"]));
+    pipeline.advance(0);
+    answer_all(&mut pipeline, 0, |_| None);
+    pipeline.advance(0);
+    answer_all(&mut pipeline, 0, |sent| {
+        (sent.sequence == Some(10)).then_some(Meaning::Blocked)
+    });
+    pipeline.stop_sending();
+    pipeline.advance(0);
+    assert_eq!(
+        routes(&answer_all(&mut pipeline, 0, |_| None)),
+        [(Route::Audit, Some(10))]
+    );
+    assert_eq!(pipeline.advance(0), Some(11));
 }
 
 #[test]

@@ -197,6 +197,42 @@ fn a_run_opens_and_closes_its_audit_commits_everything_and_then_closes_the_sourc
 }
 
 #[test]
+fn a_wall_clock_that_is_set_ahead_and_back_moves_no_deadline_and_no_interval() {
+    for stopped in [false, true] {
+        let feed = Arc::new(FakeFeed {
+            batches: Mutex::new(vec![20, 10]),
+            ends_when_drained: stopped,
+            ..FakeFeed::default()
+        });
+        let out = Shared::default();
+        let (stop, stops) = bounded(1);
+        if stopped {
+            stop.send(()).unwrap();
+        }
+        let looks = std::sync::atomic::AtomicI64::new(0);
+        // an hour ahead, an hour back, and right, look by look
+        let clock = || {
+            let look = looks.fetch_add(1, Ordering::Relaxed);
+            wall_clock_us() + (look % 3 - 1) * 3_600_000_000
+        };
+        let summary = run_feed(&feed, lines(out.clone()), &settings(), &stops, &clock).unwrap();
+        assert_eq!(summary.ending, "source drained, everything resolved");
+        assert_eq!((summary.counters.resolved, summary.committed), (6, Some(22)));
+        assert!(summary.duration_ms < 60_000, "{}", summary.duration_ms);
+        let words = statuses(&out);
+        let audits: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| *word != "event")
+            .collect();
+        let mut expected = vec!["run_opened"];
+        expected.extend(["processed"; 6]);
+        expected.push("run_closed");
+        assert_eq!(audits, expected);
+    }
+}
+
+#[test]
 fn a_stop_drains_the_source_first() {
     let feed = Arc::new(FakeFeed {
         batches: Mutex::new(vec![10]),

@@ -121,7 +121,10 @@ impl RecordFile {
                     self.open = None;
                     failure = Some(Failure {
                         meaning: Meaning::Blocked,
-                        reason: format!("{} cannot be written: {error}", self.shown),
+                        reason: format!(
+                            "{} cannot be written: {error}; make room there, or let this user write it",
+                            self.shown
+                        ),
                     });
                 }
             }

@@ -16,7 +16,7 @@ use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::{Failure, Landing, Meaning, Outcome};
-use super::meaning::meaning_of;
+use super::meaning::{meaning_of, mend_of};
 
 /// States of the connection, written by callbacks and read by the pipeline.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl ProducerContext<NoCustomPartitioner> for Context {
                     offset: (message.offset() >= 0).then(|| message.offset()),
                 })
             }
-            Err((error, _)) => Err(failure_of(error)),
+            Err((error, message)) => Err(failure_of(error, message.topic())),
         };
         if self
             .outcomes
@@ -86,17 +86,22 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     }
 }
 
-/// The failure behind an error of librdkafka, in the broker's or the library's own words.
-pub(super) fn failure_of(error: &KafkaError) -> Failure {
-    match error.rdkafka_error_code() {
-        Some(code) => Failure {
-            meaning: meaning_of(code),
-            reason: code.to_string(),
-        },
-        None => Failure {
+/// The failure behind an error of librdkafka about a record for `topic`, in the broker's or the library's own words, with
+/// the topic and the mend where an operator is needed.
+pub(super) fn failure_of(error: &KafkaError, topic: &str) -> Failure {
+    let Some(code) = error.rdkafka_error_code() else {
+        return Failure {
             meaning: Meaning::Rewind,
             reason: error.to_string(),
-        },
+        };
+    };
+    let reason = match mend_of(code) {
+        Some(mend) => format!("topic {topic}: {code}; {mend}"),
+        None => code.to_string(),
+    };
+    Failure {
+        meaning: meaning_of(code),
+        reason,
     }
 }
 
@@ -150,10 +155,19 @@ mod tests {
 
     #[test]
     fn failures_speak_the_brokers_words() {
-        let failure = failure_of(&KafkaError::MessageProduction(
-            RDKafkaErrorCode::MessageSizeTooLarge,
-        ));
-        assert_eq!(failure.meaning, Meaning::Refused);
-        assert!(failure.reason.contains("size too large"), "{}", failure.reason);
+        let failure = |code| failure_of(&KafkaError::MessageProduction(code), "events");
+        let refused = failure(RDKafkaErrorCode::MessageSizeTooLarge);
+        assert_eq!(refused.meaning, Meaning::Refused);
+        assert_eq!(
+            refused.reason,
+            "MessageSizeTooLarge (Broker: Message size too large)"
+        );
+        let gone = failure(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert_eq!(gone.meaning, Meaning::Blocked);
+        assert_eq!(
+            gone.reason,
+            "topic events: UnknownTopicOrPartition (Broker: Unknown topic or partition); create the topic again, with its \
+             partitions"
+        );
     }
 }

@@ -45,9 +45,37 @@ pub fn meaning_of(code: Code) -> Meaning {
     }
 }
 
+/// Says what an operator has to do about an error that blocks deliveries to a topic.
+#[must_use]
+pub(super) fn mend_of(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            "create the topic again, with its partitions"
+        }
+        Code::InvalidTopic => "set kafka.topics to a name that the broker allows",
+        Code::TopicAuthorizationFailed => "give this user the rights Write and Describe on the topic",
+        Code::ClusterAuthorizationFailed => "give this user the right IdempotentWrite on the cluster",
+        Code::SaslAuthenticationFailed | Code::Authentication => {
+            "check user and password in kafka.librdkafka, and the broker's users"
+        }
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BLOCKING: [Code; 8] = [
+        Code::TopicAuthorizationFailed,
+        Code::ClusterAuthorizationFailed,
+        Code::SaslAuthenticationFailed,
+        Code::Authentication,
+        Code::UnknownTopic,
+        Code::UnknownTopicOrPartition,
+        Code::UnknownPartition,
+        Code::InvalidTopic,
+    ];
 
     fn all(codes: &[Code], meaning: Meaning) {
         for &code in codes {
@@ -90,20 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn missing_rights_and_missing_topics_wait_for_an_operator() {
-        all(
-            &[
-                Code::TopicAuthorizationFailed,
-                Code::ClusterAuthorizationFailed,
-                Code::SaslAuthenticationFailed,
-                Code::Authentication,
-                Code::UnknownTopic,
-                Code::UnknownTopicOrPartition,
-                Code::UnknownPartition,
-                Code::InvalidTopic,
-            ],
-            Meaning::Blocked,
-        );
+    fn missing_rights_and_missing_topics_wait_for_an_operator_and_say_what_to_do() {
+        for code in BLOCKING {
+            assert_eq!(meaning_of(code), Meaning::Blocked, "{code:?}");
+            assert!(mend_of(code).is_some(), "{code:?}");
+        }
+        assert_eq!(mend_of(Code::MessageSizeTooLarge), None);
     }
 
     #[test]

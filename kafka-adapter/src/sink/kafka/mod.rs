@@ -223,7 +223,7 @@ impl KafkaSink {
         match producer.send(record) {
             Ok(()) => Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(SendError::Full),
-            Err((error, _)) => Err(SendError::Failed(failure_of(&error))),
+            Err((error, record)) => Err(SendError::Failed(failure_of(&error, record.topic))),
         }
     }
 
