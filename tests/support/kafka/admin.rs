@@ -43,6 +43,20 @@ pub(super) fn create_topic(bootstrap_servers: &str, name: &str, partitions: i32,
     });
 }
 
+pub(super) fn delete_topic(bootstrap_servers: &str, name: &str) {
+    block_on(bootstrap_servers, async |client| {
+        let results = client
+            .delete_topics(&[name], &options())
+            .await
+            .expect("an answer about the topic");
+        for result in results {
+            if let Err((topic, error)) = result {
+                panic!("topic {topic} was not deleted: {error}");
+            }
+        }
+    });
+}
+
 pub(super) fn alter_topic_config(bootstrap_servers: &str, name: &str, config: &str, value: &str) {
     block_on(bootstrap_servers, async |client| {
         let topic = ResourceSpecifier::Topic(name);

@@ -192,6 +192,14 @@ impl Broker {
         admin::create_topic(self.bootstrap_servers(), name, partitions, configs);
     }
 
+    /// Deletes a topic.
+    ///
+    /// # Panics
+    /// If the broker refuses or does not answer.
+    pub fn delete_topic(&self, name: &str) {
+        admin::delete_topic(self.bootstrap_servers(), name);
+    }
+
     /// Sets one config of a topic, leaving its others as they are.
     ///
     /// # Panics

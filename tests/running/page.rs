@@ -1,0 +1,157 @@
+//! `docs/when-something-goes-wrong.md` against the code: its states are those that are tested, its words those of the log.
+
+use std::fs;
+use std::path::Path;
+
+use support::workspace_root;
+
+/// Every state, and the module here, or the test elsewhere, that holds it.
+const STATES: [(&str, &str); 25] = [
+    ("broker gone", "running/broker.rs"),
+    ("topic deleted", "running/broker.rs"),
+    (
+        "right to write taken away",
+        "../kafka-adapter/src/sink/kafka/meaning.rs",
+    ),
+    (
+        "disk full where dead letters, audit or control records go",
+        "running/disk.rs",
+    ),
+    ("webhook down", "running/webhook.rs"),
+    (
+        "webhook wrong or forbidden (3xx, 401, 403, 404, 405, 410)",
+        "running/webhook.rs",
+    ),
+    ("one record refused", "running/disk.rs"),
+    ("429 at each login", "running/login.rs"),
+    ("token revoked, credentials refused", "running/login.rs"),
+    ("login never answered, or a byte at a time", "running/login.rs"),
+    ("upgrade never answered, or a byte at a time", "running/server.rs"),
+    (
+        "upgrade answered with an extension that was not asked for",
+        "running/server.rs",
+    ),
+    ("frame of 100 MiB", "running/server.rs"),
+    ("frame over 64 times `max_frame_bytes`", "running/server.rs"),
+    ("frame announced and never sent", "running/server.rs"),
+    ("a byte a second of a frame", "running/server.rs"),
+    ("fragments without end", "running/server.rs"),
+    ("compressed frames that were not negotiated", "running/server.rs"),
+    ("fragmented control frames", "running/server.rs"),
+    ("invalid UTF-8", "running/server.rs"),
+    ("masked server frames", "running/server.rs"),
+    (
+        "long control frames, reserved opcodes, a continuation of nothing, messages between fragments, half a close code",
+        "running/server.rs",
+    ),
+    ("a close code that must not be sent", "running/server.rs"),
+    ("queue full for `spool.stall_ms`", "delivery/outage.rs"),
+    ("clock jump", "running/clock.rs"),
+];
+
+fn page() -> String {
+    fs::read_to_string(workspace_root().join("docs/when-something-goes-wrong.md")).unwrap()
+}
+
+/// The rows of the page's tables, as cells.
+fn rows() -> Vec<Vec<String>> {
+    page()
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| state "))
+        .map(|line| {
+            let line = line.trim_matches('|');
+            line.split('|').map(|cell| cell.trim().to_owned()).collect()
+        })
+        .collect()
+}
+
+/// What stands between back quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// All product source below a folder, tests at the bottom of files included.
+fn source(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source(&path, into);
+        } else {
+            into.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+fn product() -> String {
+    let mut text = String::new();
+    for package in ["source-plugin", "kafka-adapter"] {
+        source(&workspace_root().join(package).join("src"), &mut text);
+    }
+    text
+}
+
+#[test]
+fn the_page_lists_the_states_that_are_tested_and_says_all_of_each() {
+    let rows = rows();
+    let states: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(states, STATES.map(|(state, _)| state));
+    for row in &rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+    for (state, file) in STATES {
+        let path = workspace_root().join("tests").join(file);
+        assert!(path.is_file(), "{state}: no {}", path.display());
+    }
+}
+
+#[test]
+fn the_page_speaks_the_words_of_the_log() {
+    let product = product();
+    let page = page();
+    let prose = page
+        .split("## Towards Genesys Cloud")
+        .nth(1)
+        .and_then(|text| text.split("| state").next())
+        .unwrap();
+    let logged: Vec<String> = rows().iter().map(|row| row[1].clone()).collect();
+    let mut messages = 0;
+    for text in logged.iter().map(String::as_str).chain([prose]) {
+        // a message has spaces, a setting or a counter has none
+        for message in quoted(text).filter(|quoted| quoted.contains(' ')) {
+            assert!(
+                product.contains(&format!("\"{message}\"")),
+                "nothing logs {message:?}"
+            );
+            messages += 1;
+        }
+    }
+    assert!(messages > 25, "{messages}");
+}
+
+#[test]
+fn the_page_names_counters_that_there_are() {
+    let product = product();
+    let mut counters = 0;
+    for row in rows() {
+        for counter in quoted(&row[2]).filter(|name| *name != "Retry-After") {
+            let known = [
+                format!("\"{counter}\""),
+                format!("{counter} ="),
+                format!("pub {counter}:"),
+            ];
+            assert!(
+                known.iter().any(|text| product.contains(text)),
+                "nothing counts {counter}"
+            );
+            counters += 1;
+        }
+    }
+    assert!(counters > 20, "{counters}");
+}
+
+#[test]
+fn the_readme_points_to_the_page() {
+    let readme = fs::read_to_string(workspace_root().join("README.md")).unwrap();
+    assert!(readme.contains("(docs/when-something-goes-wrong.md)"));
+}
