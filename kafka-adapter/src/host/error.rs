@@ -18,6 +18,22 @@ pub enum LoadError {
         /// The files that were looked for, in order.
         looked: Vec<PathBuf>,
     },
+    /// The file is no shared library.
+    #[error("plugin `{}` is no shared library: {reason}; set source.library to one that was built for {}", .path.display(), std::env::consts::ARCH)]
+    NotLibrary {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The library is for another machine.
+    #[error("plugin `{}` is built for {built_for}, this program is for {}; set source.library to the plugin that was built for {}", .path.display(), std::env::consts::ARCH, std::env::consts::ARCH)]
+    OtherMachine {
+        /// The file.
+        path: PathBuf,
+        /// The machine.
+        built_for: String,
+    },
     /// The dynamic linker refuses the file.
     #[error("plugin `{}` cannot be loaded: {reason}; it must be a shared library built for {}", .path.display(), std::env::consts::ARCH)]
     NotLoadable {

@@ -13,7 +13,7 @@ use plugin_abi::functions::{
 use plugin_abi::{ESP_ABI_MAJOR, SYMBOLS};
 
 use super::error::LoadError;
-use super::search;
+use super::{elf, search};
 
 /// `RTLD_NODELETE`, which libloading does not name: the library survives a `dlclose`.
 ///
@@ -52,6 +52,7 @@ pub(super) fn load(library: &Path) -> Result<Loaded, LoadError> {
             looked,
         });
     };
+    elf::check(&path)?;
     // RTLD_NOW, so that a library with an unresolved dependency fails here and not in the middle of a run.
     // SAFETY: loading runs the library's initialisers; the operator chose it by `source.library`, and nothing less
     // trusted can name it. It stays loaded (`RTLD_NODELETE`, and the handle is leaked below).
@@ -174,13 +175,15 @@ mod tests {
         let file = folder.path().join("lib.so");
         fs::write(&file, "just text\n").unwrap();
         let error = load(&file).unwrap_err();
-        assert!(matches!(error, LoadError::NotLoadable { .. }), "{error}");
-        let text = error.to_string();
-        assert!(
-            text.contains("cannot be loaded: ") && text.contains("lib.so"),
-            "{text}"
+        assert!(!error.is_retryable());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "plugin `{}` is no shared library: it is no ELF file; set source.library to one that was built for {}",
+                file.display(),
+                std::env::consts::ARCH
+            )
         );
-        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]
@@ -195,8 +198,29 @@ mod tests {
         {
             *into = byte;
         }
-        fs::write(&file, elf).unwrap();
-        assert!(matches!(load(&file).unwrap_err(), LoadError::NotLoadable { .. }));
+        fs::write(&file, &elf).unwrap();
+        let arch = std::env::consts::ARCH;
+        let said = |built_for: &str| {
+            format!(
+                "plugin `{}` is built for {built_for}, this program is for {arch}; set source.library to the plugin that \
+                 was built for {arch}",
+                file.display()
+            )
+        };
+        assert_eq!(load(&file).unwrap_err().to_string(), said("machine 48879 of ELF"));
+        // s390x, whose numbers are big-endian
+        for (at, byte) in [(5, 2), (16, 0), (17, 3), (18, 0), (19, 22)] {
+            elf[at] = byte;
+        }
+        fs::write(&file, &elf).unwrap();
+        assert_eq!(load(&file).unwrap_err().to_string(), said("s390x"));
+        elf[17] = 2;
+        fs::write(&file, &elf).unwrap();
+        let executable = load(&file).unwrap_err().to_string();
+        assert!(
+            executable.contains(": it is an ELF file of another kind; "),
+            "{executable}"
+        );
     }
 
     #[test]

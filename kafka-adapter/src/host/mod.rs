@@ -11,6 +11,7 @@
 
 mod batch;
 mod call;
+mod elf;
 mod error;
 mod load;
 mod log;
