@@ -20,8 +20,8 @@ use crate::record::{Attributes, Record};
 
 pub use file::{RecordFile, Rotation};
 pub use kafka::{
-    Cluster, Envelope, KafkaSettings, KafkaSink, StartError as KafkaStartError, TopicPlan, TopicSettings,
-    TopicState, Topics, meaning_of,
+    Cluster, Envelope, KafkaSettings, KafkaSink, Obstacle, StartError as KafkaStartError, TopicPlan,
+    TopicSettings, TopicState, Topics, meaning_of,
 };
 pub use lines::LinesSink;
 pub use meaning::Meaning;

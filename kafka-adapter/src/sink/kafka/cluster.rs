@@ -5,16 +5,18 @@
 //! no record and asks for no producer id, so that it can run beside a live adapter. Invariant: what a broker does not
 //! tell is a reason, not a guess.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::producer::Producer as _;
 
 use super::settings::KafkaSettings;
 use super::topics::wait_for;
-use super::{StartError, client_error, metadata};
+use super::{StartError, client_error, connect, metadata};
 
 /// A cluster and the topics that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,22 +65,32 @@ impl Cluster {
     /// `tell` is given [`StartError::Settings`] if librdkafka refuses a property, and [`StartError::Unreachable`] if no
     /// broker answered within `start_timeout_ms`.
     pub fn ask(settings: &KafkaSettings, topics: &[&str], tell: impl FnOnce(Result<Self, StartError>)) {
-        let made = settings.admin_config().create();
-        let client: AdminClient<DefaultClientContext> = match made {
+        let states = Arc::default();
+        // a client that administers keeps its log to itself, and with it why it reaches nobody
+        let (asking, _no_outcomes) = match connect(settings.admin_config(), 1, &states) {
+            Ok(made) => made,
+            Err(reason) => return tell(Err(StartError::Settings(reason))),
+        };
+        let deadline = Instant::now() + Duration::from_millis(settings.start_timeout_ms);
+        let metadata = match metadata(asking.client(), settings, deadline, &states) {
+            Ok(metadata) => metadata,
+            Err(error) => return tell(Err(error)),
+        };
+        let client: AdminClient<DefaultClientContext> = match settings.admin_config().create() {
             Ok(client) => client,
             Err(error) => return tell(Err(StartError::Settings(client_error(error)))),
         };
-        tell(Self::described(settings, topics, &client));
+        tell(Ok(Self::described(settings, topics, &client, &metadata)));
     }
 
     fn described(
         settings: &KafkaSettings,
         topics: &[&str],
         client: &AdminClient<DefaultClientContext>,
-    ) -> Result<Self, StartError> {
+        metadata: &Metadata,
+    ) -> Self {
         let wait = Duration::from_millis(settings.start_timeout_ms);
-        let metadata = metadata(client.inner(), settings, Instant::now() + wait)?;
-        let found: Vec<Option<&MetadataTopic>> = topics.iter().map(|name| found(&metadata, name)).collect();
+        let found: Vec<Option<&MetadataTopic>> = topics.iter().map(|name| found(metadata, name)).collect();
         let mut told = told(client, topics, &found, wait).into_iter();
         let topics = found
             .into_iter()
@@ -91,10 +103,10 @@ impl Cluster {
                 ))
             })
             .collect();
-        Ok(Self {
+        Self {
             brokers: metadata.brokers().len(),
             topics,
-        })
+        }
     }
 }
 

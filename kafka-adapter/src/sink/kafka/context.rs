@@ -4,8 +4,8 @@
 //! share a lock with the sender. Invariant: the queue of outcomes has room for every parcel that can be in flight,
 //! so that an outcome never has to be dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 use rdkafka::client::ClientContext;
@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::{Failure, Landing, Meaning, Outcome};
 use super::meaning::{meaning_of, mend_of};
+use super::obstacle::{self, Obstacle};
 
 /// States of the connection, written by callbacks and read by the pipeline.
 #[derive(Debug, Default)]
@@ -27,6 +28,28 @@ pub(super) struct States {
     pub(super) fatal: AtomicBool,
     /// Outcomes that found no room: a fault of this program, mended by a new producer and a replay.
     pub(super) lost_outcomes: AtomicU64,
+    /// Why the brokers could not be reached, as far as anything was said. Locked at failed connections only.
+    obstacle: Mutex<Obstacle>,
+}
+
+impl States {
+    /// Why the brokers could not be reached.
+    pub(super) fn obstacle(&self) -> Obstacle {
+        self.obstacle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps what a line on a failed connection says, unless what is known already weighs more.
+    fn note(&self, line: &str) {
+        let said = Obstacle::read(line);
+        let mut known = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner);
+        let same_kind = std::mem::discriminant(&said) == std::mem::discriminant(&*known);
+        if same_kind || said > *known {
+            *known = said;
+        }
+    }
 }
 
 /// The context of one producer; a replacement gets a new one, so that late outcomes of the old cannot be mistaken.
@@ -38,6 +61,9 @@ pub(super) struct Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // a broker that is away is reported once per change by the pipeline; the library says it at every attempt
+        if facility == obstacle::FACILITY {
+            self.states.note(message);
+        }
         tracing::debug!(target: "librdkafka", ?level, facility, message, "client library");
     }
 

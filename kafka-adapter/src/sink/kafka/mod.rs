@@ -8,6 +8,7 @@ mod cluster;
 mod context;
 mod meaning;
 mod message;
+mod obstacle;
 mod settings;
 mod topics;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
@@ -30,6 +32,7 @@ use super::{Failure, Meaning, Outcome, Parcel, Route, SendError};
 
 pub use cluster::{Cluster, TopicSettings, TopicState};
 pub use meaning::meaning_of;
+pub use obstacle::Obstacle;
 pub use settings::{Envelope, KafkaSettings, Topics};
 pub use topics::TopicPlan;
 
@@ -44,18 +47,17 @@ pub enum StartError {
     /// A setting is wrong. Not retryable.
     #[error("[kafka] cannot be used: {0}")]
     Settings(String),
-    /// No broker answered in time. Retryable.
+    /// No broker answered in time. Retryable, unless the reason is certain to stay.
     #[error(
-        "no broker of kafka.bootstrap_servers = \"{servers}\" answered within {waited_ms} ms: {reason}; check that \
-         one listens there, and that kafka.librdkafka has the security.protocol of that listener"
+        "no broker of kafka.bootstrap_servers = \"{servers}\" answered within {waited_ms} ms: {obstacle}"
     )]
     Unreachable {
         /// The addresses that were tried.
         servers: String,
         /// How long, in milliseconds.
         waited_ms: u64,
-        /// What the last attempt said.
-        reason: String,
+        /// Why, with the mend.
+        obstacle: Obstacle,
     },
     /// Topics do not exist. Not retryable.
     #[error(
@@ -85,7 +87,7 @@ impl StartError {
     /// Says whether the same start may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { obstacle, .. } if !obstacle.is_certain())
     }
 }
 
@@ -132,7 +134,8 @@ impl KafkaSink {
     /// `start_timeout_ms`; the others about topics.
     pub fn start(settings: KafkaSettings, routes: &[Route]) -> Result<Self, StartError> {
         let states = Arc::new(States::default());
-        let (producer, arrivals) = connect(&settings, &states).map_err(StartError::Settings)?;
+        let (producer, arrivals) =
+            connect(settings.client_config(), room(&settings), &states).map_err(StartError::Settings)?;
         let sink = Self {
             builder: MessageBuilder::new(settings.envelope, settings.default_source.clone()),
             serial_per_key: settings.one_request_in_flight(),
@@ -152,7 +155,7 @@ impl KafkaSink {
             .producer
             .as_ref()
             .expect("a sink that starts has the producer it was made with");
-        let metadata = || metadata(producer.client(), &self.settings, deadline);
+        let metadata = || metadata(producer.client(), &self.settings, deadline, &self.states);
         let plans = topics::missing(&self.settings, routes, &metadata()?);
         if plans.is_empty() {
             return Ok(());
@@ -241,10 +244,11 @@ impl KafkaSink {
         // dropping purges queue and flight, and reports every record through the queue of outcomes
         drop(self.producer.take());
         outcomes.extend(self.arrivals.try_iter());
-        let (producer, arrivals) = connect(&self.settings, &self.states).map_err(|reason| Failure {
-            meaning: Meaning::Fatal,
-            reason,
-        })?;
+        let (producer, arrivals) = connect(self.settings.client_config(), room(&self.settings), &self.states)
+            .map_err(|reason| Failure {
+                meaning: Meaning::Fatal,
+                reason,
+            })?;
         self.states.fatal.store(false, Ordering::Release);
         self.states.lost_outcomes.store(0, Ordering::Relaxed);
         self.producer = Some(producer);
@@ -295,37 +299,45 @@ fn metadata<C: ClientContext>(
     client: &Client<C>,
     settings: &KafkaSettings,
     deadline: Instant,
+    states: &States,
 ) -> Result<Metadata, StartError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let wait = left.clamp(Duration::from_millis(1), Duration::from_millis(2000));
-        let error = match client.fetch_metadata(None, wait) {
-            Ok(metadata) => return Ok(metadata),
-            Err(error) => error,
-        };
+        // the error says "transport failure" of everything
+        if let Ok(metadata) = client.fetch_metadata(None, wait) {
+            return Ok(metadata);
+        }
         if Instant::now() + Duration::from_millis(START_RETRY_MS) >= deadline {
             return Err(StartError::Unreachable {
                 servers: settings.bootstrap_servers.clone(),
                 waited_ms: settings.start_timeout_ms,
-                reason: error
-                    .rdkafka_error_code()
-                    .map_or_else(|| error.to_string(), |code| code.to_string()),
+                obstacle: states.obstacle(),
             });
         }
         thread::sleep(Duration::from_millis(START_RETRY_MS));
     }
 }
 
+/// Room for the outcome of every record that can be in flight.
+fn room(settings: &KafkaSettings) -> usize {
+    settings.max_in_flight_records + SPARE_OUTCOMES
+}
+
+/// Makes a producer with room for so many outcomes.
 fn connect(
-    settings: &KafkaSettings,
+    mut config: ClientConfig,
+    outcomes: usize,
     states: &Arc<States>,
 ) -> Result<(ThreadedProducer<Context>, Receiver<Outcome>), String> {
-    let (outcomes, arrivals) = bounded(settings.max_in_flight_records + SPARE_OUTCOMES);
+    let (outcomes, arrivals) = bounded(outcomes);
     let context = Context {
         outcomes,
         states: Arc::clone(states),
     };
-    let made = settings.client_config().create_with_context(context);
+    // at this level librdkafka tells why a connection failed, which `Context::log` reads
+    config.set_log_level(RDKafkaLogLevel::Info);
+    let made = config.create_with_context(context);
     made.map(|producer| (producer, arrivals)).map_err(client_error)
 }
 
