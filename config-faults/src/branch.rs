@@ -43,7 +43,7 @@ pub(crate) fn faults(
     }
 }
 
-/// The allowed forms of an `anyOf` or `oneOf`, such as "object with `env` or object with `file`".
+/// The allowed forms of an `anyOf` or `oneOf`, such as "table with `env` or table with `file`".
 pub(crate) fn forms(schema: &Value, error: &ValidationError<'_>) -> String {
     let branches = schema
         .pointer(error.schema_path().as_str())
@@ -88,7 +88,8 @@ fn form(root: &Value, branch: &Value) -> String {
         .map(|key| format!("`{key}`"))
         .collect();
     match schema.get("type").and_then(Value::as_str) {
-        Some("object") | None if !required.is_empty() => format!("object with {}", required.join(", ")),
+        Some("object") | None if !required.is_empty() => format!("table with {}", required.join(", ")),
+        Some("object") => "table".to_owned(),
         Some(name) => name.to_owned(),
         None => "another form".to_owned(),
     }
@@ -304,7 +305,7 @@ mod tests {
         );
         assert_eq!(
             lines(&schema, &json!(7)),
-            ["expected object with `kind`, `dir` or object with `kind`, found integer"]
+            ["expected table with `kind`, `dir` or table with `kind`, found integer"]
         );
     }
 

@@ -82,6 +82,21 @@ pub(crate) fn keys_at(root: &Value, steps: &[Step]) -> Vec<String> {
     keys.into_iter().cloned().collect()
 }
 
+/// The keys of a schema that says where a credential is.
+const CREDENTIAL: [&str; 2] = ["env", "file"];
+
+/// Says whether the place that `steps` lead to tells where a credential is, instead of holding it: the name of a
+/// variable that the schema gives as an example, if it does.
+pub(crate) fn credential_at(root: &Value, steps: &[Step]) -> Option<Option<String>> {
+    if keys_at(root, steps) != CREDENTIAL {
+        return None;
+    }
+    let example = schemas_at(root, steps)
+        .into_iter()
+        .find_map(|schema| schema.pointer("/examples/0/env")?.as_str());
+    Some(example.map(str::to_owned))
+}
+
 /// The names of the JSON types that the schema allows at a path of keys, sorted; empty where it says nothing.
 #[must_use]
 pub fn types_at(schema: &Value, keys: &[String]) -> Vec<String> {

@@ -1,14 +1,16 @@
-//! Holds a configuration value against its JSON Schema and reports every fault in one pass.
+//! What both sides ask of a configuration: every fault against its JSON Schema in one pass, secrets, authorities.
 //!
 //! Responsible for turning validation errors into lines that a person can act on: the path of the place, what is
 //! wrong there, the nearest known key or word. Refuses to echo what may be a secret: a message names types, limits
 //! and the schema's own words, and repeats a value of the configuration only where it is a short word or number at
 //! a path that does not look like a secret's. Invariant: [`check`] gives no fault exactly when the schema accepts.
 
+pub mod authorities;
 mod branch;
 mod fault;
 mod known;
 mod path;
+mod secret;
 mod translate;
 
 use serde_json::Value;
@@ -16,6 +18,7 @@ use serde_json::Value;
 pub use fault::Fault;
 pub use known::{nearest, types_at};
 pub use path::{child, entry, is_secret, join};
+pub use secret::{Exposure, SecretError, SecretPlace};
 
 use path::Step;
 
@@ -71,6 +74,8 @@ mod tests {
                 "delivery": {"$ref": "#/$defs/Delivery"},
                 "events": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "enum": ["call", "chat"]}},
                 "client_secret": {"anyOf": [{"$ref": "#/$defs/Secret"}, {"type": "null"}]},
+                "access": {"$ref": "#/$defs/Place", "examples": [{"env": "ACCESS"}]},
+                "other": {"$ref": "#/$defs/Place"},
                 "signing_key": {"type": "string", "enum": ["a", "b"]},
                 "spool": {"anyOf": [{"$ref": "#/$defs/Spool"}, {"type": "null"}]},
                 "free": {"type": "object"}
@@ -88,6 +93,8 @@ mod tests {
                         "drain_ms": {"type": ["integer", "null"], "minimum": 0}
                     }
                 },
+                "Place": {"type": "object", "additionalProperties": false,
+                    "properties": {"env": {"type": "string"}, "file": {"type": "string"}}},
                 "Secret": {"oneOf": [
                     {"type": "object", "additionalProperties": false, "required": ["env"], "properties": {"env": {"type": "string"}}},
                     {"type": "object", "additionalProperties": false, "required": ["file"], "properties": {"file": {"type": "string"}}}
@@ -170,11 +177,11 @@ mod tests {
             ),
             (
                 json!({"library": "x", "client_secret": "hunter2"}),
-                "client_secret: expected object with `env` or object with `file`, found string",
+                "client_secret: expected table with `env` or table with `file`, found string",
             ),
             (
                 json!({"library": "x", "client_secret": {"envv": "hunter2"}}),
-                "client_secret.envv: unknown key; did you mean `env`? expected object with `env` or object with `file`",
+                "client_secret.envv: unknown key; did you mean `env`? expected table with `env` or table with `file`",
             ),
             (
                 json!({"library": "x", "client_secret": {"env": 3}}),
@@ -182,11 +189,11 @@ mod tests {
             ),
             (
                 json!({"library": "x", "client_secret": {"env": "A", "file": "b"}}),
-                "client_secret: expected object with `env` or object with `file`, but not both",
+                "client_secret: expected table with `env` or table with `file`, but not both",
             ),
             (
                 json!({"library": "x", "client_secret": {}}),
-                "client_secret: expected object with `env` or object with `file`",
+                "client_secret: expected table with `env` or table with `file`",
             ),
             (
                 json!({"library": "x", "signing_key": "hunter2"}),
@@ -200,7 +207,15 @@ mod tests {
                 json!({"library": "x", "spool": {"max_bytes": 1}}),
                 "spool.max_bytes: must be at least 1048576, found 1",
             ),
-            (json!([]), "expected object, found array"),
+            (
+                json!({"library": "x", "access": "hunter2"}),
+                "access: a credential is never written here, only where it is; write { env = \"ACCESS\" }, or { file = \"…\" } to a file that holds it",
+            ),
+            (
+                json!({"library": "x", "other": 7}),
+                "other: a credential is never written here, only where it is; write { env = \"…\" }, or { file = \"…\" } to a file that holds it",
+            ),
+            (json!([]), "expected table, found array"),
         ];
         for (value, expected) in table {
             assert_eq!(lines(&value), [expected], "{value}");

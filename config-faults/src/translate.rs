@@ -7,7 +7,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
-use crate::known::{keys_at, nearest};
+use crate::known::{credential_at, keys_at, nearest};
 use crate::path::{Step, is_secret, render, steps};
 use crate::{Fault, branch};
 
@@ -64,6 +64,9 @@ impl Translate<'_> {
             }
             Kind::Constant { expected_value } => vec![self.not_one_of(at, &[expected_value], found)],
             kind => {
+                if let (Kind::Type { .. }, Some(example)) = (kind, credential_at(self.schema, &at)) {
+                    return vec![written_credential(at, example.as_deref())];
+                }
                 let message = self.sentence(kind, error, &render(&at), found);
                 vec![fault(at, message)]
             }
@@ -175,6 +178,17 @@ pub(crate) fn fault(at: Vec<Step>, message: String) -> (Vec<Step>, Fault) {
     (at, Fault::new(path, message))
 }
 
+/// The fault of a credential that stands where only its place may stand; it is not repeated.
+fn written_credential(at: Vec<Step>, example: Option<&str>) -> (Vec<Step>, Fault) {
+    let (at, fault) = fault(
+        at,
+        "a credential is never written here, only where it is".to_owned(),
+    );
+    let variable = example.unwrap_or("…");
+    let mend = format!("write {{ env = \"{variable}\" }}, or {{ file = \"…\" }} to a file that holds it");
+    (at, fault.with_mend(mend))
+}
+
 /// Lists words in backquotes, the first two dozen of them.
 fn list(words: impl IntoIterator<Item = String>) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
@@ -220,7 +234,7 @@ fn count_entries(limit: u64) -> String {
     format!("{limit} {}", if limit == 1 { "entry" } else { "entries" })
 }
 
-/// The type of a value in the words of JSON Schema.
+/// The type of a value in the words of JSON Schema, but for its objects: TOML, which people write, has tables.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -229,23 +243,30 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
-        Value::Object(_) => "object",
+        Value::Object(_) => "table",
     }
 }
 
 /// The expected types; `null` is named only where nothing else is allowed, since TOML cannot write it.
 fn types(kind: &TypeKind) -> String {
     let names: Vec<&str> = match kind {
-        TypeKind::Single(only) => vec![only.as_str()],
+        TypeKind::Single(only) => vec![type_word(*only)],
         TypeKind::Multiple(set) => set
             .iter()
             .filter(|one| *one != JsonType::Null)
-            .map(JsonType::as_str)
+            .map(type_word)
             .collect(),
     };
     if names.is_empty() {
         "null".to_owned()
     } else {
         names.join(" or ")
+    }
+}
+
+fn type_word(of: JsonType) -> &'static str {
+    match of {
+        JsonType::Object => "table",
+        other => other.as_str(),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::operations::{Health, Listener, OpenError};
@@ -160,6 +160,7 @@ pub fn wall_clock_us() -> i64 {
 /// # Errors
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
+    config::warn_of_exposed(config);
     // first, so that a start that waits for its brokers can be asked how it is; closed when it goes out of scope
     let listener = config.operations.listen.as_ref().map(|listen| {
         let health = Arc::new(Health::new(config.operations.max_lag_ms));

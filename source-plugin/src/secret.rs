@@ -1,16 +1,15 @@
 //! Where a credential comes from: an environment variable, read once, or a file, read at every use.
 //!
-//! Refuses an absent or empty value and a file above 64 KiB. A value never reaches a log, an error or Debug output:
-//! it is a [`SecretString`] from the moment it is read, and every message names the place, not the content.
+//! Responsible for that difference, and for the warning of a file that every user can read; the reading itself is
+//! `config_faults`'. Refuses to ask the environment twice: a host may change it meanwhile. Invariant: a value never
+//! reaches a log, an error or Debug output.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
-
+use config_faults::{Exposure, SecretPlace};
 use secrecy::SecretString;
 
-/// Largest credential file that is read, in bytes; a bound against a path that names a log or a device.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
+pub use config_faults::SecretError;
+
+use crate::config::Credentials;
 
 /// Gives the value of environment variables, so that a test needs no process-wide state.
 pub trait Environment {
@@ -34,104 +33,53 @@ impl Environment for std::collections::BTreeMap<String, String> {
     }
 }
 
-/// A credential's place.
+/// A credential: its place, and its value where that is a variable.
 #[derive(Clone, Debug)]
-pub enum SecretSource {
-    /// Taken from the environment when the configuration was read.
-    Variable {
-        /// Name of the variable.
-        name: String,
-        /// Its value.
-        value: SecretString,
-    },
-    /// Read again at each use, so that a rotated credential is picked up without a restart.
-    File {
-        /// Path of the file.
-        path: PathBuf,
-    },
-}
-
-/// Why a credential could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The environment variable is absent or empty.
-    #[error("environment variable {name} is {}", if *.empty { "empty" } else { "not set" })]
-    Variable {
-        /// Name of the variable.
-        name: String,
-        /// Whether it is set but empty.
-        empty: bool,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {}: {error}", .path.display())]
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// What the operating system said.
-        error: std::io::Error,
-    },
-    /// The file holds nothing, more than 64 KiB, or is not UTF-8.
-    #[error("{} {reason}", .path.display())]
-    Content {
-        /// Path of the file.
-        path: PathBuf,
-        /// What is wrong with its content.
-        reason: &'static str,
-    },
-}
-
-impl SecretError {
-    /// Says whether trying again may help: a file may be in the middle of its rotation, a variable never changes.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Variable { .. })
-    }
+pub struct SecretSource {
+    place: SecretPlace,
+    /// The value of a variable, taken when the configuration was read; a file is read again at each use, so that a
+    /// rotated credential is picked up without a restart.
+    value: Option<SecretString>,
 }
 
 impl SecretSource {
-    /// Takes the variable `name` from `environment`.
+    /// Takes the credential from its place, to show a fault before the first use.
     ///
     /// # Errors
-    /// [`SecretError::Variable`] if it is absent or empty; not retryable.
-    pub fn from_variable(name: &str, environment: &dyn Environment) -> Result<Self, SecretError> {
-        match environment.variable(name) {
-            Some(value) if !value.trim().is_empty() => Ok(Self::Variable {
-                name: name.to_owned(),
-                value: value.trim().to_owned().into(),
-            }),
-            found => Err(SecretError::Variable {
-                name: name.to_owned(),
-                empty: found.is_some(),
-            }),
-        }
+    /// [`SecretError`]; see [`SecretError::is_retryable`].
+    pub fn new(place: SecretPlace, environment: &dyn Environment) -> Result<Self, SecretError> {
+        let value = place.read(&|name| environment.variable(name))?;
+        let value = matches!(place, SecretPlace::Variable(_)).then_some(value);
+        Ok(Self { place, value })
     }
 
-    /// Returns the credential; a file is read now. White space around it does not belong to it.
+    /// Returns the credential; a file is read now.
     ///
     /// # Errors
     /// [`SecretError::File`] or [`SecretError::Content`]; retryable.
     pub fn read(&self) -> Result<SecretString, SecretError> {
-        let path = match self {
-            Self::Variable { value, .. } => return Ok(value.clone()),
-            Self::File { path } => path,
-        };
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
-            .map_err(|error| SecretError::File {
-                path: path.clone(),
-                error,
-            })?;
-        let content = |reason| SecretError::Content {
-            path: path.clone(),
-            reason,
-        };
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(content("holds more than 64 KiB, which is no credential"));
+        match &self.value {
+            Some(value) => Ok(value.clone()),
+            None => self.place.read(&|_| None),
         }
-        match text.trim() {
-            "" => Err(content("is empty")),
-            value => Ok(value.to_owned().into()),
+    }
+
+    /// The file and its mode, if this is a file that every user of the machine can read.
+    #[must_use]
+    pub fn exposure(&self) -> Option<Exposure> {
+        self.place.exposure()
+    }
+}
+
+/// Warns of each credential whose file every user of the machine can read; the source works all the same.
+pub(crate) fn warn_of_exposed(credentials: &Credentials) {
+    for (key, source) in [
+        ("client_id", &credentials.client_id),
+        ("client_secret", &credentials.client_secret),
+    ] {
+        if let Some(exposure) = source.exposure() {
+            let (path, mode) = (exposure.path.display(), exposure.octal());
+            tracing::warn!(key, %path, mode, "{}", Exposure::WARNING);
         }
     }
 }
@@ -141,27 +89,25 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::Write as _;
 
+    use config_faults::SecretPlace;
     use secrecy::ExposeSecret as _;
 
     use super::SecretSource;
 
     #[test]
-    fn a_variable_that_is_missing_or_empty_is_named() {
-        let environment = BTreeMap::from([("EMPTY".to_owned(), " ".to_owned())]);
-        let missing = SecretSource::from_variable("ABSENT", &environment).unwrap_err();
-        assert_eq!(missing.to_string(), "environment variable ABSENT is not set");
-        let empty = SecretSource::from_variable("EMPTY", &environment).unwrap_err();
-        assert_eq!(empty.to_string(), "environment variable EMPTY is empty");
-    }
+    fn a_variable_is_read_once_and_a_file_at_each_use() {
+        let mut environment = BTreeMap::from([("ID".to_owned(), " first ".to_owned())]);
+        let place = SecretPlace::Variable("ID".to_owned());
+        let variable = SecretSource::new(place, &environment).unwrap();
+        environment.clear();
+        assert_eq!(variable.read().unwrap().expose_secret(), "first");
 
-    #[test]
-    fn a_file_is_read_again_at_each_use() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let source = SecretSource::File {
-            path: file.path().to_owned(),
-        };
-        assert!(source.read().unwrap_err().to_string().ends_with("is empty"));
+        let place = SecretPlace::File(file.path().to_owned());
+        let error = SecretSource::new(place.clone(), &environment).unwrap_err();
+        assert!(error.to_string().ends_with("is empty"), "{error}");
         file.write_all(b"first\n").unwrap();
+        let source = SecretSource::new(place, &environment).unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "first");
         std::fs::write(file.path(), "second\n").unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "second");
@@ -170,7 +116,8 @@ mod tests {
     #[test]
     fn the_value_is_not_in_debug_output() {
         let environment = BTreeMap::from([("ID".to_owned(), "hush".to_owned())]);
-        let source = SecretSource::from_variable("ID", &environment).unwrap();
+        let place = SecretPlace::Variable("ID".to_owned());
+        let source = SecretSource::new(place, &environment).unwrap();
         assert!(!format!("{source:?}").contains("hush"));
     }
 }

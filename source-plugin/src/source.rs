@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::network::{self, Command};
 use crate::panics::contained;
 use crate::queue::{Bounds, Ending, NoRecords, NotHandedOut, PullLimits, Queue, Slice};
-use crate::secret::ProcessEnvironment;
+use crate::secret::{self, ProcessEnvironment};
 use crate::statistics;
 
 /// Why a source could not be opened.
@@ -184,7 +184,10 @@ impl Source {
             let (finished, dispatch) = (Arc::clone(&finished), dispatch.clone());
             spawn_without_signals("esp-source", move || {
                 tracing::dispatcher::with_default(&dispatch, || {
-                    let run = || network::run(config, Arc::clone(&queue), receiver, &status);
+                    let run = || {
+                        secret::warn_of_exposed(&config.credentials);
+                        network::run(config, Arc::clone(&queue), receiver, &status);
+                    };
                     if contained(run).is_err() {
                         tracing::error!("the source's thread panicked; nothing more is read");
                         let message = "the source's thread panicked; close this source".to_owned();

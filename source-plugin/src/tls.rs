@@ -3,24 +3,18 @@
 //! Refuses to start without any trusted root where an encrypted endpoint is configured, and a `ca_file` without a
 //! certificate: a source that trusts nobody would only fail later, with a worse message.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use config_faults::authorities::{self, AuthorityError};
 use rustls::{ClientConfig, RootCertStore};
 
 /// Why there is no TLS configuration; none is retryable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The extra CA file cannot be used.
-    #[error("ca_file {}: {reason}", .path.display())]
-    CaFile {
-        /// Path of the file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("ca_file: {_0}; {mend}", mend = authorities::MEND)]
+    CaFile(#[from] AuthorityError),
     /// Nobody is trusted.
     #[error("no trusted root certificate found on this system; install ca-certificates or set ca_file")]
     NoRoots,
@@ -51,7 +45,7 @@ pub fn client_config(ca_file: Option<&Path>, needed: bool) -> Result<Arc<ClientC
         roots.add_parsable_certificates(native.certs);
     }
     if let Some(path) = ca_file {
-        add_ca_file(&mut roots, path)?;
+        authorities::add(&mut roots, path)?;
     }
     if needed && roots.is_empty() {
         return Err(TlsError::NoRoots);
@@ -64,19 +58,25 @@ pub fn client_config(ca_file: Option<&Path>, needed: bool) -> Result<Arc<ClientC
     Ok(Arc::new(config))
 }
 
-/// Returns the innermost message of a failed connection, since the outer ones only repeat the address, and the mend
-/// where a certificate was refused. Control characters are escaped.
+/// Returns the innermost message of a failed connection, since the outer ones only repeat the address, as
+/// [`with_mend`].
 pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let reason = crate::gap::escape(&innermost.to_string());
+    with_mend(&innermost.to_string())
+}
+
+/// Returns a message with its mend, where a certificate was refused or one side alone speaks TLS. Control characters are
+/// escaped.
+pub(crate) fn with_mend(message: &str) -> String {
+    let reason = crate::gap::escape(message);
     // An `io::Error` hides the type that it carries from `source`, so the text is what there is to go by.
-    if reason.contains("UnknownIssuer") {
-        format!("{reason} (no trusted authority signed it: set ca_file to the authority's certificate, PEM)")
-    } else {
-        reason
+    let mend = MENDS.iter().find(|(text, _)| reason.contains(text));
+    match mend {
+        Some((_, mend)) => format!("{reason} ({mend})"),
+        None => reason,
     }
 }
 
@@ -93,22 +93,21 @@ pub(crate) fn is_failure(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>() || inner.is_some_and(is_failure)
 }
 
-fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
-    let fault = |reason: String| TlsError::CaFile {
-        path: path.to_owned(),
-        reason,
-    };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fault(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(fault("holds no PEM certificate".to_owned()));
-    }
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-    }
-    Ok(())
-}
+/// What the messages of rustls, hyper and tungstenite mean that come of another authority or of TLS on one side alone.
+const MENDS: [(&str, &str); 3] = [
+    (
+        "UnknownIssuer",
+        "no trusted authority signed it: set ca_file to the authority's certificate, PEM",
+    ),
+    (
+        "corrupt message of type InvalidContentType",
+        "what answers there speaks no TLS: name the port of its TLS, or a plain scheme on loopback",
+    ),
+    (
+        "invalid HTTP version",
+        "what answers there speaks no plain HTTP, but perhaps TLS: write https:// or wss://",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -126,7 +125,11 @@ mod tests {
         let error = client_config(Some(Path::new("/nonexistent/ca.pem")), false)
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("ca_file /nonexistent/ca.pem: "), "{error}");
+        assert_eq!(
+            error,
+            "ca_file: cannot read /nonexistent/ca.pem: No such file or directory (os error 2); name a file with the \
+             certificate of the authority, PEM, or leave it out"
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn a_configuration_file_that_is_absent_or_no_json_is_named() {
     );
     let (code, lines) = tail(&json!("text"), &[]);
     assert_eq!(code, 1);
-    assert_eq!(lines, ["genesys-source: expected object, found string"]);
+    assert_eq!(lines, ["genesys-source: expected table, found string"]);
     let finished = Launch::binary("genesys-source")
         .args(["tail", "--bogus"])
         .run(SOON);

@@ -52,8 +52,8 @@ fn simulator() -> Simulator {
 /// The plugin's configuration with the planted credentials in files.
 fn planted(simulator: &Simulator, folder: &Path) -> serde_json::Value {
     let config = config(simulator, folder, prompt());
-    std::fs::write(folder.join("client-id"), CLIENT_ID).unwrap();
-    std::fs::write(folder.join("client-secret"), CLIENT_SECRET).unwrap();
+    support::write_secret(&folder.join("client-id"), CLIENT_ID);
+    support::write_secret(&folder.join("client-secret"), CLIENT_SECRET);
     config
 }
 

@@ -36,7 +36,7 @@ pub use kafka::Broker;
 pub use mock::Mock;
 pub use port::free_port;
 pub use process::{Finished, Launch, Process, Stream, binary};
-pub use read_back::{Isolation, ReadRecord, end_offsets, read_back, read_back_as};
+pub use read_back::{Isolation, ReadRecord, end_offsets, read_back, read_back_as, read_back_over_tls};
 pub use receiver::{Receiver, Reply};
 pub use rig::Rig;
 pub use topics::Topics;
@@ -73,6 +73,22 @@ pub fn target_dir() -> PathBuf {
         .parent()
         .expect("Cargo puts a profile below the target folder")
         .to_path_buf()
+}
+
+/// Writes a file that its owner alone can read, as a secret should be.
+pub fn write_secret(path: &Path, text: &str) {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    // a file that was there keeps its mode otherwise
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// A topic name that no other test uses: the stem and eight random hexadecimal digits.

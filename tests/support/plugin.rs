@@ -44,7 +44,7 @@ pub fn config(simulator: &Simulator, folder: &Path) -> Value {
     let credentials = simulator::Credentials::default();
     let secret_file = |name: &str, text: &str| {
         let path = folder.join(name);
-        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        crate::write_secret(&path, text);
         path
     };
     json!({

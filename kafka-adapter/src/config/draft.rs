@@ -6,19 +6,18 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use config_faults::Fault;
+use config_faults::{Fault, SecretPlace};
 use serde_json::{Map, Value};
 
 use super::listen::Listen;
 use super::origin::{Located, Merged, Origin};
 use super::raw::{self, Raw};
-use super::secret::SecretPlace;
 use super::target::Target;
 use super::types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Kafka, Operations, Source, Topics,
     Webhook,
 };
-use super::{Effective, environment, file, rules, webhook_rules};
+use super::{Effective, environment, file, rules, tls_files, webhook_rules};
 
 /// A value that a command-line flag sets.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +55,8 @@ impl Inputs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.faults))]
 pub struct Faults {
-    /// The faults, in the order of their paths; never empty.
+    /// The faults: those of the file by line, then of the environment, of flags and of what nobody wrote, each by path;
+    /// never empty.
     pub faults: Vec<Located>,
 }
 
@@ -121,7 +121,8 @@ impl Draft {
                 .into_iter()
                 .map(|fault| rules::not_built(fault, &set));
             let of_webhook = webhook_rules::check(&set, &inputs.environment);
-            draft.add(of_schema.chain(rules::check(&set)).chain(of_webhook).collect());
+            let of_rules = rules::check(&set).into_iter().chain(tls_files::check(&set));
+            draft.add(of_schema.chain(of_rules).chain(of_webhook).collect());
         }
         draft
     }
@@ -240,8 +241,7 @@ impl Draft {
                 }
             }
         }
-        self.faults
-            .sort_by(|a, b| (&a.fault.path, &a.fault.message).cmp(&(&b.fault.path, &b.fault.message)));
+        self.faults.sort_by(|a, b| a.place().cmp(&b.place()));
         self.faults.dedup();
         Err(Faults { faults: self.faults })
     }

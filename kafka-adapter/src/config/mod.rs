@@ -6,6 +6,7 @@
 mod draft;
 mod effective;
 mod environment;
+mod exposed;
 mod file;
 mod listen;
 pub mod mask;
@@ -13,23 +14,24 @@ mod origin;
 mod owned;
 mod raw;
 mod rules;
-mod secret;
 mod target;
+mod tls_files;
 mod types;
 mod webhook_rules;
 
 #[cfg(test)]
 mod example;
 
+pub use config_faults::{SecretError, SecretPlace};
 pub use draft::{Draft, Faults, Inputs, Setting};
 pub use effective::Effective;
 pub use environment::PREFIX;
+pub use exposed::warn_of_exposed;
 pub use file::FILE_NAME;
 pub use listen::{Listen, ListenError};
 pub use origin::{Located, Origin};
 pub use owned::{OWNED, Owned};
 pub use raw::schema;
-pub use secret::{SecretError, SecretPlace};
 pub use target::{Target, TargetError};
 pub use types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Envelope, Guarantee, Kafka,

@@ -48,6 +48,21 @@ pub struct Located {
     pub origin: Option<Origin>,
 }
 
+impl Located {
+    /// Its place in a report: faults of the file by line, then those of the environment, of flags, and of what nobody
+    /// wrote; within each by path. A file that cannot be read comes first.
+    pub(super) fn place(&self) -> (u8, usize, &str, &str) {
+        let (layer, line) = match &self.origin {
+            Some(Origin::File { line, .. }) => (0, *line),
+            None if self.fault.path.is_empty() => (0, 0),
+            Some(Origin::Environment(_)) => (1, 0),
+            Some(Origin::Flag(_)) => (2, 0),
+            Some(Origin::Default) | None => (3, 0),
+        };
+        (layer, line, &self.fault.path, &self.fault.message)
+    }
+}
+
 impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
@@ -66,7 +81,8 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    /// Sets the value at a path of keys; what an earlier layer set there is forgotten.
+    /// Sets the value at a path of keys; what an earlier layer set there is forgotten. The tables on the way get no
+    /// origin: who sets one key with a flag has not written what is missing beside it.
     pub(super) fn set(&mut self, keys: &[String], value: Value, origin: &Origin) {
         let Some((last, parents)) = keys.split_last() else {
             return;
@@ -82,7 +98,6 @@ impl Merged {
                 *inner = Value::Object(Map::new());
                 self.origins.remove(&path);
             }
-            self.origins.entry(path.clone()).or_insert_with(|| origin.clone());
             let Value::Object(map) = inner else { return };
             here = map;
         }

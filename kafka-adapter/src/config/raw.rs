@@ -200,8 +200,10 @@ pub(crate) struct Webhook {
     /// Let private, loopback and link-local addresses be dialled.
     pub(crate) allow_private: bool,
     /// Signs each request after Standard Webhooks: where the secret is, whsec_ and base64.
+    #[schemars(extend("examples" = [{"env": "WEBHOOK_SECRET"}]))]
     pub(crate) secret: Secret,
     /// A second secret that signs as well, while receivers change from one to the other.
+    #[schemars(extend("examples" = [{"env": "WEBHOOK_PREVIOUS_SECRET"}]))]
     pub(crate) previous_secret: Secret,
 }
 

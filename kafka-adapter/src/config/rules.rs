@@ -39,7 +39,7 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
     let text = |path: &str| at(set, path).and_then(Value::as_str);
     let to = text("delivery.to").unwrap_or("kafka");
     let audit_to = text("audit.to").unwrap_or(to);
-    if at(set, "kafka.bootstrap_servers").is_none() && (to == "kafka" || audit_to == "kafka") {
+    if at(set, "kafka.bootstrap_servers").is_none() && to_kafka(set) {
         let because = if to == "kafka" {
             "delivery.to is `kafka`"
         } else {
@@ -137,6 +137,13 @@ fn topics(set: &Value) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Says whether anything goes to Kafka, as far as it was written.
+pub(super) fn to_kafka(set: &Value) -> bool {
+    let text = |path: &str| at(set, path).and_then(Value::as_str);
+    let to = text("delivery.to").unwrap_or("kafka");
+    to == "kafka" || text("audit.to") == Some("kafka")
 }
 
 /// The value at a path of plain keys.

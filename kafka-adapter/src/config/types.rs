@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use config_faults::SecretPlace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listen::Listen;
 use super::mask;
-use super::secret::SecretPlace;
 use super::target::Target;
 
 /// The whole checked configuration.

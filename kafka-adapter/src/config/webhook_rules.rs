@@ -1,16 +1,17 @@
 //! The rules of `[webhook]`, which hold where events go there.
 //!
-//! Responsible for the address, for keys that exclude each other and for secrets that are not where they are said to
-//! be. Refuses nothing while events go elsewhere. Invariant: no fault repeats the address or a secret.
+//! Responsible for the address, for keys that exclude each other, and for secrets and authorities that are not where they
+//! are said to be or are none. Refuses nothing while events go elsewhere. Invariant: no fault repeats the address or a secret.
 
 use std::ffi::OsString;
 
-use config_faults::Fault;
+use config_faults::{Fault, SecretPlace, authorities};
+use rustls::RootCertStore;
 use serde_json::Value;
 
 use super::rules::at;
-use super::secret::SecretPlace;
 use super::target::Target;
+use crate::sink::WebhookError;
 
 /// Checks the section; `set` is what was set, without the defaults.
 pub(super) fn check(set: &Value, environment: &[(OsString, OsString)]) -> Vec<Fault> {
@@ -56,9 +57,8 @@ pub(super) fn check(set: &Value, environment: &[(OsString, OsString)]) -> Vec<Fa
             (Some(name), None) => SecretPlace::Variable(name),
             (None, Some(file)) => SecretPlace::File(file.into()),
         };
-        if let Err(error) = place.read(&variable) {
-            faults
-                .push(Fault::new(path, error.to_string()).with_mend("put a secret there: whsec_ and base64"));
+        if let Err(error) = WebhookError::of_secret(&place, &variable) {
+            faults.push(Fault::new(path, error.to_string()));
         }
         if path == "webhook.previous_secret" && !signed {
             faults.push(
@@ -67,6 +67,13 @@ pub(super) fn check(set: &Value, environment: &[(OsString, OsString)]) -> Vec<Fa
             );
         }
         signed = true;
+    }
+    if let Some(path) = at(set, "webhook.ca_file")
+        .and_then(Value::as_str)
+        .filter(|path| !path.is_empty())
+        && let Err(error) = authorities::add(&mut RootCertStore::empty(), path.as_ref())
+    {
+        faults.push(Fault::new("webhook.ca_file", error.to_string()).with_mend(authorities::MEND));
     }
     if signed && at(set, "webhook.envelope").and_then(Value::as_str) == Some("plain") {
         faults.push(
@@ -89,7 +96,12 @@ mod tests {
 
     fn lines(webhook: &Value) -> Vec<String> {
         let set = json!({"delivery": {"to": "webhook"}, "webhook": webhook});
-        let environment = [("SET".into(), "whsec_x".into()), ("EMPTY".into(), "".into())];
+        let environment = [
+            ("SET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            ("SHORT", "whsec_aGk="),
+            ("EMPTY", ""),
+        ]
+        .map(|(name, value)| (name.into(), value.into()));
         check(&set, &environment)
             .iter()
             .map(ToString::to_string)
@@ -128,6 +140,16 @@ mod tests {
             (
                 json!({"url": url, "secret": {"env": "EMPTY"}}),
                 "webhook.secret: environment variable EMPTY is empty; put a secret there: whsec_ and base64",
+            ),
+            (
+                json!({"url": url, "secret": {"env": "SHORT"}}),
+                "webhook.secret: the secret of environment variable SHORT holds 2 bytes, and must hold 24 to 64; write \
+                 whsec_ and base64",
+            ),
+            (
+                json!({"url": url, "ca_file": "/nonexistent/ca.pem"}),
+                "webhook.ca_file: cannot read /nonexistent/ca.pem: No such file or directory (os error 2); name a file \
+                 with the certificate of the authority, PEM, or leave it out",
             ),
             (
                 json!({"url": url, "previous_secret": {"env": "SET"}}),

@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config_faults::Fault;
+use config_faults::{Fault, SecretPlace, authorities};
 use reqwest::Url;
+use rustls::RootCertStore;
 
 use super::raw::{RawConfig, RawOnFull, RawSecret, RawSpoolMode, RawTransport};
 use super::{Config, Credentials, Dedup, Endpoints, KeepAlive, OnFull, Queue, Timeouts};
@@ -84,6 +85,13 @@ impl Checks<'_> {
             };
             self.add(path, error.to_string(), None);
         }
+        if let Some(Err(error)) = raw
+            .ca_file
+            .as_ref()
+            .map(|file| authorities::add(&mut RootCertStore::empty(), file.as_ref()))
+        {
+            self.add("ca_file", error.to_string(), authorities::MEND.to_owned());
+        }
         let client_id = self.secret("client_id", &raw.client_id, "OAUTH_CLIENT_ID");
         let client_secret = self.secret("client_secret", &raw.client_secret, "OAUTH_CLIENT_SECRET");
         let endpoints = self.endpoints(raw);
@@ -130,7 +138,7 @@ impl Checks<'_> {
     }
 
     fn secret(&mut self, path: &str, raw: &RawSecret, default_variable: &str) -> Option<SecretSource> {
-        let source = match (&raw.env, &raw.file) {
+        let place = match (&raw.env, &raw.file) {
             (Some(_), Some(_)) => {
                 self.add(
                     path,
@@ -139,14 +147,11 @@ impl Checks<'_> {
                 );
                 return None;
             }
-            (None, Some(file)) => Ok(SecretSource::File {
-                path: PathBuf::from(file),
-            }),
-            (Some(name), None) => SecretSource::from_variable(name, self.environment),
-            (None, None) => SecretSource::from_variable(default_variable, self.environment),
+            (None, Some(file)) => SecretPlace::File(PathBuf::from(file)),
+            (Some(name), None) => SecretPlace::Variable(name.clone()),
+            (None, None) => SecretPlace::Variable(default_variable.to_owned()),
         };
-        // A file is read at each login; reading it here as well shows a fault before the first one.
-        match source.and_then(|source| source.read().map(|_| source)) {
+        match SecretSource::new(place, self.environment) {
             Ok(source) => Some(source),
             Err(error) => {
                 let variable = raw.env.as_deref().unwrap_or(default_variable);

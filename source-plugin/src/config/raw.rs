@@ -21,8 +21,10 @@ pub(super) struct RawConfig {
     /// How events arrive. Default: events.
     pub(super) transport: RawTransport,
     /// OAuth client id. Default: the environment variable OAUTH_CLIENT_ID.
+    #[schemars(extend("examples" = [{"env": "OAUTH_CLIENT_ID"}]))]
     pub(super) client_id: RawSecret,
     /// OAuth client secret. Default: the environment variable OAUTH_CLIENT_SECRET.
+    #[schemars(extend("examples" = [{"env": "OAUTH_CLIENT_SECRET"}]))]
     pub(super) client_secret: RawSecret,
     /// Addresses that replace those of the region, for tests, proxies and new regions.
     pub(super) endpoints: RawEndpoints,

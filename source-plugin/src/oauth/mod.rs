@@ -296,7 +296,8 @@ mod tests {
 
     fn source() -> TokenSource {
         let environment = BTreeMap::from([("A".to_owned(), "id".to_owned())]);
-        let secret = SecretSource::from_variable("A", &environment).unwrap();
+        let place = config_faults::SecretPlace::Variable("A".to_owned());
+        let secret = SecretSource::new(place, &environment).unwrap();
         let tls = crate::tls::client_config(None, false).unwrap();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured((*tls).clone())

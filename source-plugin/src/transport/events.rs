@@ -208,7 +208,7 @@ impl Connector {
             },
             error => ConnectError::Protocol {
                 host,
-                reason: escape(&error.to_string()),
+                reason: tls::with_mend(&error.to_string()),
             },
         }
     }

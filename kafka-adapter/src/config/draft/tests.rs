@@ -114,22 +114,22 @@ fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
     assert_eq!(
         report.lines().collect::<Vec<_>>(),
         [
-            "environment variable GENESYS_KAFKA__KAFKA__: the name leads to no key; write GENESYS_KAFKA__SECTION__KEY",
-            "genesys-kafka.toml:4: delivery.drain_mss: unknown key; did you mean `drain_ms`? known keys here: \
-             `drain_ms`, `guarantee`, `max_in_flight_bytes`, `max_in_flight_records`, `to`",
-            "genesys-kafka.toml:3: delivery.guarantee: exactly once needs a spool, which is not built yet; use \
-             `at_least_once`",
             "genesys-kafka.toml:2: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `webhok`; did you \
              mean `webhook`?",
-            "--bootstrap-servers: kafka.bootstrap_servers: expected a comma-separated list of host:port; write \
-             `broker-1:9092,broker-2:9092`",
+            "genesys-kafka.toml:3: delivery.guarantee: exactly once needs a spool, which is not built yet; use \
+             `at_least_once`",
+            "genesys-kafka.toml:4: delivery.drain_mss: unknown key; did you mean `drain_ms`? known keys here: \
+             `drain_ms`, `guarantee`, `max_in_flight_bytes`, `max_in_flight_records`, `to`",
             "genesys-kafka.toml:6: kafka.librdkafka.\"bootstrap.servers\": is set by the adapter: the adapter has \
              its own key; use `kafka.bootstrap_servers` instead",
-            "environment variable GENESYS_KAFKA__KAFKA__PARTITIONS: kafka.partitions: expected integer, found string",
-            "genesys-kafka.toml:9: sink: unknown key; known keys here: `audit`, `control`, `dead_letter`, \
-             `delivery`, `kafka`, `operations`, `source`, `webhook`",
             "genesys-kafka.toml:7: source.config: no credentials",
             "genesys-kafka.toml:8: source.config.region: unknown region",
+            "genesys-kafka.toml:9: sink: unknown key; known keys here: `audit`, `control`, `dead_letter`, \
+             `delivery`, `kafka`, `operations`, `source`, `webhook`",
+            "environment variable GENESYS_KAFKA__KAFKA__: the name leads to no key; write GENESYS_KAFKA__SECTION__KEY",
+            "environment variable GENESYS_KAFKA__KAFKA__PARTITIONS: kafka.partitions: expected integer, found string",
+            "--bootstrap-servers: kafka.bootstrap_servers: expected a comma-separated list of host:port; write \
+             `broker-1:9092,broker-2:9092`",
         ]
     );
 }

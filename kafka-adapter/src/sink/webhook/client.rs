@@ -4,14 +4,12 @@
 //! repeat and to go around: no redirect, no retry of the library's own, no proxy from the environment, since each
 //! would send an event where, or when, the pipeline did not. Invariant: certificates are always verified.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config_faults::authorities;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, redirect, retry};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{Webhook, WebhookEnvelope};
@@ -69,7 +67,7 @@ fn tls(webhook: &Webhook) -> Result<ClientConfig, SettingsError> {
         roots.add_parsable_certificates(native.certs);
     }
     if let Some(path) = &webhook.ca_file {
-        add_authorities(&mut roots, path)?;
+        authorities::add(&mut roots, path).map_err(SettingsError::CaFile)?;
     }
     if roots.is_empty() && !webhook.target.is_plain() {
         return Err(SettingsError::NoRoots);
@@ -82,23 +80,6 @@ fn tls(webhook: &Webhook) -> Result<ClientConfig, SettingsError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
-}
-
-fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), SettingsError> {
-    let fault = |reason: String| SettingsError::CaFile {
-        path: path.display().to_string(),
-        reason,
-    };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fault(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(fault("holds no PEM certificate".to_owned()));
-    }
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -120,11 +101,16 @@ mod tests {
             ca_file: Some(path.clone()),
             allow_private: false,
         };
-        let named = format!("webhook.ca_file {}: ", path.display());
-        assert!(client(&webhook).unwrap_err().to_string().starts_with(&named));
         std::fs::write(&path, "no certificate").unwrap();
         let error = client(&webhook).unwrap_err();
-        assert_eq!(error.to_string(), format!("{named}holds no PEM certificate"));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "webhook.ca_file: {} holds no PEM certificate; name a file with the certificate of the authority, PEM, or \
+                 leave it out",
+                path.display()
+            )
+        );
         assert!(!error.is_retryable());
     }
 }

@@ -115,13 +115,29 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     }
     let mut reason: String = innermost.to_string().escape_debug().collect();
     reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    if reason.contains("UnknownIssuer") {
-        reason.push_str(
-            " (no trusted authority signed it: set webhook.ca_file to the authority's certificate, PEM)",
-        );
+    if let Some((_, mend)) = MENDS.iter().find(|(text, _)| reason.contains(text)) {
+        reason.push_str(" (");
+        reason.push_str(mend);
+        reason.push(')');
     }
     reason
 }
+
+/// What the messages of rustls and hyper mean that come of another authority or of TLS on one side alone.
+const MENDS: [(&str, &str); 3] = [
+    (
+        "UnknownIssuer",
+        "no trusted authority signed it: set webhook.ca_file to the authority's certificate, PEM",
+    ),
+    (
+        "corrupt message of type InvalidContentType",
+        "what answers there speaks no TLS: name the port of its TLS in webhook.url",
+    ),
+    (
+        "invalid HTTP version",
+        "what answers there speaks no plain HTTP, but perhaps TLS: write https:// in webhook.url",
+    ),
+];
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::SecretPlace;
 
-use super::settings::SettingsError;
+use super::settings::{SettingsError, key};
 use super::signature::SigningKey;
 
 /// How long a set of secrets is used before the files are read again.
@@ -63,19 +63,7 @@ impl Secrets {
 
 fn keys(places: &[SecretPlace]) -> Result<Vec<SigningKey>, SettingsError> {
     let variable = |name: &str| std::env::var(name).ok();
-    places
-        .iter()
-        .map(|place| {
-            let secret = place.read(&variable)?;
-            SigningKey::parse(&secret).map_err(|error| SettingsError::Key {
-                place: match place {
-                    SecretPlace::Variable(name) => format!("environment variable {name}"),
-                    SecretPlace::File(path) => path.display().to_string(),
-                },
-                reason: error.to_string(),
-            })
-        })
-        .collect()
+    places.iter().map(|place| key(place, &variable)).collect()
 }
 
 #[cfg(test)]

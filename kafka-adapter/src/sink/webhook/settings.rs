@@ -1,6 +1,9 @@
 //! What the webhook sink needs to know, and why it cannot start.
 
-use crate::config::{SecretError, Webhook};
+use config_faults::authorities::{self, AuthorityError};
+
+use super::signature::SigningKey;
+use crate::config::{SecretError, SecretPlace, Webhook};
 
 /// Settings of the webhook sink.
 #[derive(Clone, Debug)]
@@ -17,13 +20,8 @@ pub struct WebhookSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The extra authorities cannot be used.
-    #[error("webhook.ca_file {path}: {reason}")]
-    CaFile {
-        /// Path of the file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("webhook.ca_file: {_0}; {mend}", mend = authorities::MEND)]
+    CaFile(#[source] AuthorityError),
     /// Nobody is trusted.
     #[error(
         "no trusted root certificate found on this system; install ca-certificates or set webhook.ca_file"
@@ -46,9 +44,35 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
+    /// What is wrong with a secret, if anything is; `variable` gives the value of a variable.
+    ///
+    /// # Errors
+    /// [`SettingsError::Secret`] or [`SettingsError::Key`].
+    pub(crate) fn of_secret(
+        place: &SecretPlace,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), Self> {
+        key(place, variable).map(drop)
+    }
+
     /// Says whether the same start may succeed later without a change: never.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         false
     }
+}
+
+/// Reads the secret at a place as a key.
+pub(super) fn key(
+    place: &SecretPlace,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<SigningKey, SettingsError> {
+    let secret = place.read(variable)?;
+    SigningKey::parse(&secret).map_err(|error| SettingsError::Key {
+        place: match place {
+            SecretPlace::Variable(name) => format!("environment variable {name}"),
+            SecretPlace::File(path) => path.display().to_string(),
+        },
+        reason: error.to_string(),
+    })
 }

@@ -1,16 +1,21 @@
-//! Where a secret of the adapter's own is: an environment variable or a file.
+//! Where a secret is, an environment variable or a file, and how both sides read it.
 //!
-//! Responsible for reading it. Refuses an absent or empty one and a file above 64 KiB. Invariant: the value is a
-//! [`SecretString`] from the moment it is read, and every message names the place, not the content.
+//! Responsible for reading it and for noticing a file that every user can read. Refuses an absent or empty secret and a
+//! file above 64 KiB. Invariant: the value is a [`SecretString`] from the moment it is read, and every message names the
+//! place, not the content.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 /// Largest secret file that is read, in bytes; a bound against a path that names a log or a device.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// The bit of a file's mode that lets users read it who are neither its owner nor of its group.
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// The place of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +101,44 @@ impl SecretPlace {
             value => Ok(value.to_owned().into()),
         }
     }
+
+    /// The file and its mode, if this is a file that every user of the machine can read.
+    #[must_use]
+    pub fn exposure(&self) -> Option<Exposure> {
+        let Self::File(path) = self else { return None };
+        // a file that is not there is told when it is read
+        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+        (mode & READABLE_BY_OTHERS != 0).then(|| Exposure {
+            path: path.clone(),
+            mode,
+        })
+    }
+}
+
+/// A secret file that every user of the machine can read: a warning, since the secret works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The file; where it is a link, the mode is that of its target.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+impl Exposure {
+    /// The text of the log line, with the mend; path and mode are its fields.
+    pub const WARNING: &'static str = "every user of this machine can read a secret; run chmod 600 on its file, or chmod 640 if its group reads it";
+
+    /// The mode as `chmod` takes it, such as `0644`.
+    #[must_use]
+    pub fn octal(&self) -> String {
+        format!("{:04o}", self.mode)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use secrecy::ExposeSecret as _;
 
     use super::SecretPlace;
@@ -134,18 +173,33 @@ mod tests {
         let missing = place.read(&variable).unwrap_err();
         assert!(missing.to_string().starts_with("cannot read ") && missing.is_retryable());
         std::fs::write(&path, "\n").unwrap();
-        assert!(
-            place
-                .read(&variable)
-                .unwrap_err()
-                .to_string()
-                .ends_with("is empty")
-        );
+        let empty = place.read(&variable).unwrap_err().to_string();
+        assert!(empty.ends_with("is empty"), "{empty}");
         std::fs::write(&path, "x".repeat(70_000)).unwrap();
         assert!(place.read(&variable).unwrap_err().to_string().contains("64 KiB"));
         for text in ["first", "second"] {
             std::fs::write(&path, format!("{text}\n")).unwrap();
             assert_eq!(place.read(&variable).unwrap().expose_secret(), text);
         }
+    }
+
+    #[test]
+    fn only_a_file_that_others_can_read_is_exposed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let place = SecretPlace::File(path.clone());
+        assert_eq!(place.exposure(), None, "a missing file is another fault");
+        std::fs::write(&path, "hush").unwrap();
+        for (mode, exposed) in [
+            (0o600, None),
+            (0o640, None),
+            (0o644, Some("0644")),
+            (0o604, Some("0604")),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = place.exposure().map(|exposure| exposure.octal());
+            assert_eq!(found.as_deref(), exposed);
+        }
+        assert_eq!(SecretPlace::Variable("SET".to_owned()).exposure(), None);
     }
 }
