@@ -7,7 +7,6 @@
     reason = "a test reports a broken environment by panicking"
 )]
 
-mod bad_config;
 mod bad_plugin;
 mod config_schema;
 mod corpus;

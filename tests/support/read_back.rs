@@ -3,6 +3,7 @@
 //! What a test asserts about a topic is what a consumer sees, not what the producer says. The reader takes the end
 //! offsets once and stops there, so a topic that is still being written does not hold it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -96,9 +97,28 @@ pub fn read_back(bootstrap_servers: &str, topic: &str) -> Vec<ReadRecord> {
 /// # Panics
 /// If the topic does not exist or cannot be read within a minute.
 pub fn read_back_as(bootstrap_servers: &str, topic: &str, isolation: Isolation) -> Vec<ReadRecord> {
+    read_all(&consumer(bootstrap_servers, isolation, &[]), topic)
+}
+
+/// Everything that a `read_committed` consumer sees in the topic over TLS, in offset order within each partition.
+///
+/// # Panics
+/// If the topic does not exist or cannot be read within a minute.
+pub fn read_back_over_tls(bootstrap_servers: &str, authority: &Path, topic: &str) -> Vec<ReadRecord> {
+    let authority = authority.display().to_string();
+    let tls = [
+        ("security.protocol", "ssl"),
+        ("ssl.ca.location", authority.as_str()),
+    ];
+    read_all(
+        &consumer(bootstrap_servers, Isolation::ReadCommitted, &tls),
+        topic,
+    )
+}
+
+fn read_all(consumer: &BaseConsumer, topic: &str) -> Vec<ReadRecord> {
     let start = Instant::now();
-    let consumer = consumer(bootstrap_servers, isolation);
-    let ends = watermarks(&consumer, topic);
+    let ends = watermarks(consumer, topic);
     let mut pending: Vec<bool> = ends.iter().map(|(low, high)| low < high).collect();
     let mut assignment = TopicPartitionList::new();
     for (partition, _) in (0..)
@@ -143,19 +163,23 @@ pub fn read_back_as(bootstrap_servers: &str, topic: &str, isolation: Isolation) 
 /// # Panics
 /// If the topic does not exist or the broker does not answer within a minute.
 pub fn end_offsets(bootstrap_servers: &str, topic: &str) -> Vec<i64> {
-    let consumer = consumer(bootstrap_servers, Isolation::ReadCommitted);
+    let consumer = consumer(bootstrap_servers, Isolation::ReadCommitted, &[]);
     watermarks(&consumer, topic)
         .into_iter()
         .map(|(_, high)| high)
         .collect()
 }
 
-fn consumer(bootstrap_servers: &str, isolation: Isolation) -> BaseConsumer {
+fn consumer(bootstrap_servers: &str, isolation: Isolation, further: &[(&str, &str)]) -> BaseConsumer {
     let isolation = match isolation {
         Isolation::ReadCommitted => "read_committed",
         Isolation::ReadUncommitted => "read_uncommitted",
     };
-    ClientConfig::new()
+    let mut config = ClientConfig::new();
+    for (name, value) in further {
+        config.set(*name, *value);
+    }
+    config
         .set("bootstrap.servers", bootstrap_servers)
         .set("group.id", format!("read-back-{}", uuid::Uuid::new_v4()))
         .set("enable.auto.commit", "false")

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -79,23 +80,55 @@ impl Drop for Terminator {
     }
 }
 
+/// A certificate for `localhost`, its key, and the certificate of the authority that signed it, all PEM.
+#[derive(Debug)]
+pub struct Certificate {
+    /// The authority's certificate.
+    pub authority: String,
+    /// The certificate for `localhost`.
+    pub certificate: String,
+    /// Its key, PKCS#8.
+    pub key: String,
+}
+
+impl Certificate {
+    /// Makes an authority and has it sign a certificate.
+    ///
+    /// # Panics
+    /// If certificates cannot be made.
+    #[must_use]
+    pub fn for_localhost() -> Self {
+        let authority_key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // of its own, since OpenSSL takes a certificate whose issuer has the same name for one that signed itself
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of a test");
+        let authority = params.self_signed(&authority_key).expect("a certificate");
+        let issuer = Issuer::new(params, authority_key);
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a host name");
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        Self {
+            authority: authority.pem(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
 fn certificates() -> (ServerConfig, String) {
-    let authority_key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&authority_key).expect("a certificate");
-    let issuer = Issuer::new(params, authority_key);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a host name");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let made = Certificate::for_localhost();
+    let certificate = CertificateDer::from_pem_slice(made.certificate.as_bytes()).expect("PEM of ours");
+    let key = PrivateKeyDer::from_pem_slice(made.key.as_bytes()).expect("PEM of ours");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider's own versions")
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .expect("a certificate and its key");
-    (config, authority.pem())
+    (config, made.authority)
 }
 
 fn serve(

@@ -15,7 +15,6 @@ mod refused;
 mod retry_after;
 mod seen;
 mod signed;
-mod start;
 mod stop;
 
 use std::time::Duration;

@@ -66,7 +66,7 @@ impl Broker {
     /// Not for tests that stop, pause or kill it.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Broker> = OnceLock::new();
-        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[])))
+        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[], false)))
     }
 
     /// A broker for one test alone; `None` if none can be run here.
@@ -76,10 +76,15 @@ impl Broker {
 
     /// A broker for one test alone with further or other properties; `None` if none can be run here.
     pub fn own_with(properties: &[(&str, &str)]) -> Option<Self> {
-        Self::available().then(|| Self::start(properties))
+        Self::available().then(|| Self::start(properties, false))
     }
 
-    fn start(properties: &[(&str, &str)]) -> Self {
+    /// A broker for one test alone that has a TLS listener beside the plain one; `None` if none can be run here.
+    pub fn own_with_tls() -> Option<Self> {
+        Self::available().then(|| Self::start(&[], true))
+    }
+
+    fn start(properties: &[(&str, &str)], tls: bool) -> Self {
         let jars = jars::fetch();
         for attempt in 1..=STARTS {
             let folder = tempfile::Builder::new()
@@ -87,7 +92,7 @@ impl Broker {
                 .tempdir()
                 .expect("a folder for the broker");
             let sweeper = sweep_when_we_end(folder.path());
-            let node = Node::format(folder.path(), &jars, properties);
+            let node = Node::format(folder.path(), &jars, properties, tls);
             let start = Instant::now();
             let mut child = node.launch();
             if node.ready(&mut child, READY) {
@@ -114,6 +119,21 @@ impl Broker {
     /// Where clients find the broker; the same over its whole life.
     pub fn bootstrap_servers(&self) -> &str {
         self.node.bootstrap_servers()
+    }
+
+    /// Where clients find the TLS listener of a broker that has one, by the name in its certificate.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn tls_bootstrap_servers(&self) -> String {
+        self.node
+            .tls_bootstrap_servers()
+            .expect("a broker with a TLS listener")
+    }
+
+    /// The certificate of the authority behind the TLS listener, PEM.
+    pub fn authority_file(&self) -> PathBuf {
+        self.node.authority_path()
     }
 
     /// The folder of the broker's log segments, one subfolder for each partition.

@@ -13,6 +13,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::child;
+use crate::tls::Certificate;
 use crate::wait::holds_within;
 
 /// Any 16 bytes in base64url name a cluster; tests share one name, since no two of theirs ever meet.
@@ -38,17 +39,26 @@ pub(super) struct Node {
     folder: PathBuf,
     jars: PathBuf,
     bootstrap_servers: String,
+    /// The port of the TLS listener, if there is one.
+    tls: Option<u16>,
 }
 
 impl Node {
-    /// Writes the properties and formats the log folder.
-    pub(super) fn format(folder: &Path, jars: &Path, further: &[(&str, &str)]) -> Self {
+    /// Writes the properties and formats the log folder; `tls`: with a TLS listener beside the plain one.
+    pub(super) fn format(folder: &Path, jars: &Path, further: &[(&str, &str)], tls: bool) -> Self {
         let (client, controller) = (crate::free_port(), crate::free_port());
         let node = Self {
             folder: folder.to_path_buf(),
             jars: jars.to_path_buf(),
             bootstrap_servers: format!("127.0.0.1:{client}"),
+            tls: tls.then(crate::free_port),
         };
+        if tls {
+            let made = Certificate::for_localhost();
+            let chain = format!("{}{}", made.key, made.certificate);
+            std::fs::write(node.keystore_path(), chain).expect("the broker's key and certificate");
+            std::fs::write(node.authority_path(), made.authority).expect("the authority's certificate");
+        }
         let properties = node.properties(controller, further);
         std::fs::write(node.properties_path(), properties).expect("the broker's properties");
         let status = node
@@ -67,17 +77,24 @@ impl Node {
 
     fn properties(&self, controller: u16, further: &[(&str, &str)]) -> String {
         let client = &self.bootstrap_servers;
-        let listeners = format!("PLAINTEXT://{client},CONTROLLER://127.0.0.1:{controller}");
+        let mut listeners = format!("PLAINTEXT://{client},CONTROLLER://127.0.0.1:{controller}");
+        let mut advertised = listeners.clone();
+        if let Some(port) = self.tls {
+            listeners.push_str(&format!(",SSL://127.0.0.1:{port}"));
+            // as the certificate names it
+            advertised.push_str(&format!(",SSL://localhost:{port}"));
+        }
+        let keystore = self.keystore_path().display().to_string();
         let quorum = format!("127.0.0.1:{controller}");
         let log_dir = self.log_dir().display().to_string();
         let own = [
             ("process.roles", "broker,controller"),
             ("node.id", "1"),
             ("listeners", listeners.as_str()),
-            ("advertised.listeners", listeners.as_str()),
+            ("advertised.listeners", advertised.as_str()),
             (
                 "listener.security.protocol.map",
-                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL",
             ),
             ("controller.listener.names", "CONTROLLER"),
             ("inter.broker.listener.name", "PLAINTEXT"),
@@ -109,8 +126,14 @@ impl Node {
             ("broker.session.timeout.ms", "2000"),
             ("broker.heartbeat.interval.ms", "500"),
         ];
+        let of_tls = [
+            ("ssl.keystore.type", "PEM"),
+            ("ssl.keystore.location", keystore.as_str()),
+        ];
+        let of_tls: &[(&str, &str)] = if self.tls.is_some() { &of_tls } else { &[] };
         // java.util.Properties takes the last of two equal keys, so a test's own properties win
         own.iter()
+            .chain(of_tls)
             .chain(further)
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect()
@@ -147,6 +170,19 @@ impl Node {
 
     pub(super) fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// Where clients find the TLS listener, by the name in its certificate.
+    pub(super) fn tls_bootstrap_servers(&self) -> Option<String> {
+        Some(format!("localhost:{}", self.tls?))
+    }
+
+    pub(super) fn authority_path(&self) -> PathBuf {
+        self.folder.join("authority.pem")
+    }
+
+    fn keystore_path(&self) -> PathBuf {
+        self.folder.join("keystore.pem")
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
