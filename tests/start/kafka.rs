@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use simulator::Options;
-use support::tls::Terminator;
+use support::tls::{Certificate, Terminator};
 use support::{Broker, Mock, Rig, Topics, free_port, read_back_over_tls, rig};
 
 use crate::{EXIT_CONFIG, EXIT_UNAVAILABLE, SOON, complaint};
@@ -167,6 +167,14 @@ fn without_a_spool_a_broker_that_is_not_there_is_an_error_that_says_why() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = listener.local_addr().unwrap().to_string();
     fails(&to(&mute, &topics), &silent(&mute), EXIT_UNAVAILABLE);
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, Certificate::for_localhost().authority).unwrap();
+    fails(
+        &over_tls(to(&mute, &topics), &authority),
+        &silent(&mute),
+        EXIT_UNAVAILABLE,
+    );
 }
 
 #[test]
