@@ -42,7 +42,10 @@ fn a_file_that_librdkafka_cannot_read_is_a_configuration_to_mend() {
     let rig = Rig::new(Options::default())
         .with_kafka("127.0.0.1:9", &Topics::unique())
         .set("kafka.librdkafka.\"security.protocol\"", "ssl")
-        .set("kafka.librdkafka.\"ssl.ca.location\"", "/nonexistent/ca.pem");
+        .set("kafka.librdkafka.\"ssl.ca.location\"", "ca.pem");
+    // it looks like a certificate, and what is in it is OpenSSL's to judge
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(rig.folder().join("ca.pem"), damaged).unwrap();
     let checked = check(&rig, &[], &[]);
     let rows = checked.rows("brokers");
     assert!(rows[0].starts_with("✗ [kafka] cannot be used: "), "{rows:?}");

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::{Error, prepare};
 use crate::check::{self, Setup};
-use crate::config::{Draft, Inputs};
+use crate::config::{Draft, Inputs, in_order};
 use crate::exit::Exit;
 
 /// What the marks and the exit codes of the command mean.
@@ -40,11 +40,11 @@ fn setup(inputs: &Inputs) -> Setup {
         Some(Ok(plugin)) => prepare::ask(&mut draft, plugin),
         _ => Ok(()),
     };
-    let of_plugin = draft.faults().iter().skip(faults.len()).cloned().collect();
+    let of_plugin = in_order(draft.faults().iter().skip(faults.len()).cloned().collect());
     let is_asked = matches!(plugin, Some(Ok(_))) && verdict.is_ok();
     Setup {
         file: draft.file().map(ToOwned::to_owned),
-        faults,
+        faults: in_order(faults),
         plugin,
         verdict: verdict.map(|()| of_plugin),
         config: draft.build().ok().filter(|_| is_asked).map(|(config, _)| config),

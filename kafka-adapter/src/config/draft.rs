@@ -241,10 +241,18 @@ impl Draft {
                 }
             }
         }
-        self.faults.sort_by(|a, b| a.place().cmp(&b.place()));
-        self.faults.dedup();
-        Err(Faults { faults: self.faults })
+        Err(Faults {
+            faults: in_order(self.faults),
+        })
     }
+}
+
+/// The faults in the order of a report (see [`Faults::faults`]), each once.
+#[must_use]
+pub fn in_order(mut faults: Vec<Located>) -> Vec<Located> {
+    faults.sort_by(|a, b| a.place().cmp(&b.place()));
+    faults.dedup();
+    faults
 }
 
 /// The checked types from the written ones.

@@ -23,7 +23,7 @@ mod webhook_rules;
 mod example;
 
 pub use config_faults::{SecretError, SecretPlace};
-pub use draft::{Draft, Faults, Inputs, Setting};
+pub use draft::{Draft, Faults, Inputs, Setting, in_order};
 pub use effective::Effective;
 pub use environment::PREFIX;
 pub use exposed::warn_of_exposed;
