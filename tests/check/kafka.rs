@@ -14,14 +14,13 @@ fn a_broker_that_is_away_ends_with_69_and_leaves_its_topics_unexamined() {
         .set("kafka.start_timeout_ms", 700);
     let checked = check_topics(&rig, &[], &servers, &topics);
     let rows = checked.rows("brokers");
-    let begin = "✗ no broker of kafka.bootstrap_servers = \"SERVERS\" answered within 700 ms: ";
-    assert!(
-        rows[0].starts_with(begin) && rows[0].len() > begin.len(),
-        "{rows:?}"
-    );
     assert_eq!(
-        rows[1],
-        "mend: check that one listens there, and that kafka.librdkafka has the security.protocol of that listener"
+        rows,
+        [
+            "✗ no broker of kafka.bootstrap_servers = \"SERVERS\" answered within 700 ms: connect to SERVERS failed: \
+             Connection refused",
+            "mend: check that one listens there, and that kafka.librdkafka has the security.protocol of that listener"
+        ]
     );
     for title in [
         "events topic",
