@@ -73,12 +73,13 @@ fn login(host: &str, reason: &str) -> String {
 }
 
 fn socket(host: &str, reason: &str) -> String {
-    format!("cannot connect to {host}: {reason}")
+    format!("cannot connect to {host}: {reason}; check the network, region and endpoints.events")
 }
 
 fn no_socket(host: &str) -> String {
     format!(
-        "{host} does not speak WebSocket: WebSocket protocol error: httparse error: invalid HTTP version{PERHAPS_TLS}"
+        "{host} does not speak WebSocket: WebSocket protocol error: httparse error: invalid HTTP version{PERHAPS_TLS}; check region and \
+         endpoints.events"
     )
 }
 
