@@ -60,16 +60,21 @@ fn a_storm_of_429_at_login_is_told_once_and_answered_at_the_pace_that_was_asked_
 fn a_revoked_token_leaves_the_gap_open_until_the_secret_file_is_right_again() {
     let secret = Credentials::default().client_secret;
     let rig = to_lines(traffic()).set("source.config.client_secret.file", "secret");
-    let file = rig.folder().join("secret");
-    std::fs::write(&file, &secret).unwrap();
+    let write = |text: &str| {
+        // as whoever rotates secrets does it: a login never finds half a file
+        let (new, file) = (rig.folder().join("secret.new"), rig.folder().join("secret"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, file).unwrap();
+    };
+    write(&secret);
     let mut scene = Scene::start(&rig);
-    std::fs::write(&file, "rotated").unwrap();
+    write("rotated");
     scene.inject(&["connect={connect+0} refuse 401", "now drop"]);
     scene.until("several refused logins", |counters| counters.logins >= 6);
     scene.for_metrics_lines(2);
     assert_eq!(scene.told(), [EOF, NO_TOKEN_ANY_MORE, REFUSED]);
 
-    std::fs::write(&file, &secret).unwrap();
+    write(&secret);
     scene.until_told("subscribed again");
     scene.until_delivering();
     assert_eq!(scene.told(), [EOF, NO_TOKEN_ANY_MORE, REFUSED, AGAIN]);
