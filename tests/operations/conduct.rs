@@ -7,7 +7,7 @@ use simulator::Options;
 use support::{rig, wait_until};
 
 use crate::DEADLINE;
-use crate::probe::{self, ask, send, wait_until_ready};
+use support::probe::{self, ask, send, wait_until_ready};
 
 /// More connections than the listener serves at once.
 const STALLED: usize = 80;

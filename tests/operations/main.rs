@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod conduct;
-mod probe;
 mod ready;
 mod start;
 mod stuck;

@@ -6,7 +6,7 @@ use simulator::Options;
 use support::{Mock, Receiver, Reply, Topics, free_port, rig, wait_until};
 
 use crate::DEADLINE;
-use crate::probe::{self, ask, readiness, wait_for_reason, wait_until_ready};
+use support::probe::{self, ask, readiness, wait_for_reason, wait_until_ready};
 
 /// Exit code of a process that a second SIGTERM ended.
 const EXIT_SECOND_SIGNAL: i32 = 143;

@@ -9,7 +9,7 @@ use simulator::Options;
 use support::{child, rig, wait_until};
 
 use crate::DEADLINE;
-use crate::probe::{self, ask, readiness, wait_until_ready};
+use support::probe::{self, ask, readiness, wait_until_ready};
 
 #[test]
 fn a_loop_that_no_longer_turns_is_neither_alive_nor_ready_until_it_turns_again() {

@@ -73,8 +73,10 @@ fn a_broker_that_is_gone_and_comes_back_is_told_twice_and_costs_nothing() {
     // long enough for several attempts: they are 200 ms apart at most
     scene.for_metrics_lines(10);
     assert_eq!(scene.told(), [UNREACHABLE]);
+    assert_eq!(scene.not_ready("sink"), "no broker of HOST can be reached");
     broker.restart();
     scene.wait_for("destination reachable again");
+    scene.ready();
     scene.until_delivering();
     assert_eq!(scene.told(), [UNREACHABLE, REACHABLE]);
     let stopped = scene.stop();
@@ -107,9 +109,16 @@ fn records_for_a_deleted_topic_are_held_until_it_is_back_and_none_is_a_dead_lett
     scene.for_metrics_lines(10);
     let blocked = BLOCKED.replace("TOPIC", &topics.events);
     assert_eq!(without_code(scene.told()), [blocked.as_str()]);
+    let reason = scene.not_ready("sink");
+    assert!(
+        reason.starts_with(&format!("topic {}: ", topics.events))
+            && reason.ends_with("; create the topic again, with its partitions"),
+        "{reason}"
+    );
     let before = rig::metrics(&scene.adapter).last().unwrap().number("resolved");
     broker.create_topic(&topics.events, 2, &[]);
     scene.wait_for("deliveries go on");
+    scene.ready();
     scene.until_delivering();
     assert_eq!(without_code(scene.told()), [blocked.as_str(), UNBLOCKED]);
     let stopped = scene.stop();

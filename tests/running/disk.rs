@@ -129,8 +129,14 @@ fn full_and_roomy_again(way: &Way) -> crate::scene::Stopped {
     told.push(BLOCKED.to_owned());
     assert_eq!(without_sizes(scene.told()), told);
     assert_eq!(letters(&way.rig), Vec::<Value>::new());
+    let reason = scene.not_ready("sink");
+    assert!(
+        reason.starts_with("dead-letters.jsonl cannot be written: "),
+        "{reason}"
+    );
     scene.adapter.limit_files(None);
     scene.wait_for("deliveries go on");
+    scene.ready();
     scene.until_delivering();
     told.push(UNBLOCKED.to_owned());
     assert_eq!(without_sizes(scene.told()), told);

@@ -71,11 +71,13 @@ fn a_revoked_token_leaves_the_gap_open_until_the_secret_file_is_right_again() {
     write("rotated");
     scene.inject(&["connect={connect+0} refuse 401", "now drop"]);
     scene.until("several refused logins", |counters| counters.logins >= 6);
-    scene.for_metrics_lines(2);
+    let reason = scene.not_ready("source");
+    assert!(reason.starts_with("not subscribed: "), "{reason}");
     assert_eq!(scene.told(), [EOF, NO_TOKEN_ANY_MORE, REFUSED]);
 
     write(&secret);
     scene.until_told("subscribed again");
+    scene.ready();
     scene.until_delivering();
     assert_eq!(scene.told(), [EOF, NO_TOKEN_ANY_MORE, REFUSED, AGAIN]);
     let stopped = scene.stop();

@@ -1,7 +1,7 @@
-//! Wrong while running: every state that a run can get into, and the same five questions for each.
+//! Wrong while running: every state that a run can get into, and the same questions for each.
 //!
 //! What is logged (whole lines, one for a change of state, never one for a retry), what is counted, what becomes a
-//! control record, that nothing waits beyond its deadline, and how SIGTERM ends the run in that state. `scene` asks
+//! control record, whether the run calls itself ready, that nothing waits beyond its deadline, and how SIGTERM ends the run in that state. `scene` asks
 //! them; each other module holds the states of one part, as tables where they differ by the fault alone. The states
 //! are those of `docs/when-something-goes-wrong.md`, which `page` holds against the lines compared here.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]

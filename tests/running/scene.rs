@@ -4,6 +4,7 @@
 //! counts of the summary. Refuses to leave a line out: everything from the beginning of the state to its end is
 //! compared, metrics alone excepted.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use simulator::{Counters, Options};
 use support::rig::{self, Ended};
 use support::topics::gaps;
-use support::{Launch, Process, Rig, Stream, wait_until};
+use support::{Launch, Process, Rig, Stream, probe, wait_until};
 
 use crate::{DEADLINE, DRAIN_MS, EXIT_UNAVAILABLE, MARGIN};
 
@@ -42,6 +43,7 @@ pub(crate) fn traffic() -> Options {
 pub(crate) fn prompt(options: Options) -> Rig {
     Rig::new(options)
         .set("delivery.drain_ms", DRAIN_MS)
+        .set("operations.listen", "0")
         .set("source.config.reconnect.max_ms", 20)
         .set("source.config.keep_alive.ping_ms", 200)
         .set("source.config.keep_alive.silence_ms", 1_000)
@@ -65,6 +67,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) adapter: Process,
     /// Lines that were told before the state began.
     before: usize,
+    /// Where it is asked whether it is ready.
+    address: SocketAddr,
 }
 
 impl<'a> Scene<'a> {
@@ -79,8 +83,14 @@ impl<'a> Scene<'a> {
         rig::wait_for_metrics(&mut adapter, DEADLINE, "events are delivered", |line| {
             line.number("resolved") > 10
         });
+        let address = probe::address(&mut adapter);
         let before = told(&adapter.lines(Stream::Stderr)).len();
-        Self { rig, adapter, before }
+        Self {
+            rig,
+            adapter,
+            before,
+            address,
+        }
     }
 
     /// Adds faults to the simulator's script; `{connect}` and `{login}` stand for the next turn, `{connect+2}` for the
@@ -97,6 +107,18 @@ impl<'a> Scene<'a> {
             }
             self.rig.simulator().inject(text.parse().unwrap()).unwrap();
         }
+    }
+
+    /// Waits until a part, and it alone, is why the run is not ready, and returns the reason with `HOST` for a place.
+    pub(crate) fn not_ready(&self, part: &str) -> String {
+        let reason = probe::wait_for_reason(self.address, part);
+        let words: Vec<String> = reason.split(' ').map(word).collect();
+        words.join(" ")
+    }
+
+    /// Waits until the run is ready.
+    pub(crate) fn ready(&self) {
+        probe::wait_until_ready(self.address);
     }
 
     /// Waits until something is told.

@@ -259,6 +259,8 @@ fn stopped_within(state: &State) {
         let words = last.split(" error=").next().unwrap().trim_start_matches("WARN ");
         scene.until_told(words);
         scene.until("further attempts", |counters| counters.connects >= 3);
+        let reason = scene.not_ready("source");
+        assert!(reason.starts_with("not subscribed: "), "{name}: {reason}");
     } else {
         scene.for_metrics_lines(3);
     }

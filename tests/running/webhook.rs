@@ -36,8 +36,11 @@ fn a_webhook_that_is_down_and_comes_back_is_told_twice_and_costs_nothing() {
     // the pauses between attempts are 100, 200, 400, 800 ms
     scene.for_metrics_lines(15);
     assert_eq!(without_reason(scene.told()), [DOWN]);
+    let reason = scene.not_ready("sink");
+    assert!(reason.contains("HOST"), "{reason}");
     let receiver = Receiver::start_at(address, |_| Reply::Status(200));
     scene.wait_for("destination takes events again");
+    scene.ready();
     scene.until_delivering();
     assert_eq!(without_reason(scene.told()), [DOWN, OPEN]);
     let stopped = scene.stop();

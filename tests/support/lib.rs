@@ -2,7 +2,7 @@
 //!
 //! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
-//! binaries ([`process`]), a webhook's receiver ([`receiver`]) and what its requests must be signed with
+//! binaries ([`process`]), a webhook's receiver ([`receiver`]), probes ([`probe`]) and what its requests must be signed with
 //! ([`signature`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no
 //! assertion about the product lives here.
 //!
@@ -18,6 +18,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod mock;
 pub mod plugin;
+pub mod probe;
 pub mod process;
 pub mod read_back;
 pub mod receiver;
