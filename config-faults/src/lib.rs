@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use fault::Fault;
 pub use known::{nearest, types_at};
 pub use path::{child, entry, is_secret, join};
-pub use secret::{Exposure, SecretError, SecretPlace};
+pub use secret::{Exposure, SecretError, SecretPlace, shown_variable};
 
 use path::Step;
 

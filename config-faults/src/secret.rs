@@ -30,7 +30,7 @@ pub enum SecretPlace {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable is absent or empty.
-    #[error("environment variable {name} is {}", if *.empty { "empty" } else { "not set" })]
+    #[error("environment variable {} is {}", shown_variable(.name), if *.empty { "empty" } else { "not set" })]
     Variable {
         /// Name of the variable.
         name: String,
@@ -53,6 +53,23 @@ pub enum SecretError {
         /// What is wrong with its content.
         reason: &'static str,
     },
+}
+
+/// What is told in place of a name that is none: the secret itself was written where its variable's name belongs.
+const NO_NAME: &str = "(its name is not shown: it is no name in capitals, and may be the secret itself)";
+
+/// The name of a variable as a message may show it.
+///
+/// # Source
+/// POSIX.1-2024, Base Definitions 8.1: names of environment variables are capitals, digits and underscores.
+#[must_use]
+pub fn shown_variable(name: &str) -> &str {
+    let is_name = !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_name { name } else { NO_NAME }
 }
 
 impl SecretError {
@@ -201,5 +218,19 @@ mod tests {
             assert_eq!(found.as_deref(), exposed);
         }
         assert_eq!(SecretPlace::Variable("SET".to_owned()).exposure(), None);
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_a_variables_name_is_not_repeated() {
+        for (name, shown) in [
+            ("OAUTH_CLIENT_SECRET", "OAUTH_CLIENT_SECRET"),
+            ("_A1", "_A1"),
+            ("hB7-written_here", super::NO_NAME),
+            ("lower_case", super::NO_NAME),
+            ("1A", super::NO_NAME),
+            ("", super::NO_NAME),
+        ] {
+            assert_eq!(super::shown_variable(name), shown);
+        }
     }
 }

@@ -28,6 +28,21 @@ fn cases() -> Vec<Case> {
             vec![],
         ),
         (
+            "the secret where its variable's name belongs",
+            lines(&format!(
+                "[source.config]\nclient_secret = {{ env = \"{CLIENT_SECRET}\" }}"
+            )),
+            vec![],
+        ),
+        (
+            "a signing secret where its variable's name belongs",
+            hook(
+                &nobody,
+                &format!("secret = {{ env = \"{}\" }}", planted::webhook_secret()),
+            ),
+            vec![],
+        ),
+        (
             "a line that is no TOML",
             lines(&format!("[source.config]\nclient_secret = {CLIENT_SECRET}")),
             vec![],

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use support::receiver::Request;
-use support::{Receiver, Reply, Rig, rig, wait_until};
+use support::{Receiver, Reply, Rig, probe, rig, wait_until};
 
 use crate::DEADLINE;
 use crate::planted::{self, WEBHOOK_PATH};
@@ -21,8 +21,11 @@ fn echo(request: &Request) -> String {
 }
 
 /// Answers of every kind in turn, most of them success; the others repeat what was sent to them where they can.
+///
+/// The two that shut the endpoint come once each, the second after the first is over: what is shut twice is told once.
 fn answers() -> impl FnMut(&Request) -> Reply + Send {
-    let mut count = 0;
+    let (mut count, mut accepted_since) = (0, None::<u32>);
+    let mut is_refused = false;
     move |request| {
         count += 1;
         match count % 40 {
@@ -33,17 +36,21 @@ fn answers() -> impl FnMut(&Request) -> Reply + Send {
             17 => Reply::Status(422),
             19 => Reply::WithText(422, echo(request)),
             23 => Reply::WithText(503, echo(request)),
-            // once: it stops everything until the next attempt
-            29 if count < 40 => {
+            29 if accepted_since.is_none() => {
+                accepted_since = Some(0);
                 Reply::WithHeader(302, "location", format!("http://127.0.0.1:1{WEBHOOK_PATH}"))
             }
-            31 if count < 40 => Reply::WithHeader(
-                401,
-                "www-authenticate",
-                request.header("webhook-signature").unwrap_or_default().to_owned(),
-            ),
             37 => Reply::ResetInBody(200),
-            _ => Reply::Status(200),
+            // more than were in flight when it shut
+            _ if !is_refused && accepted_since >= Some(20) => {
+                is_refused = true;
+                let signature = request.header("webhook-signature").unwrap_or_default();
+                Reply::WithHeader(401, "www-authenticate", signature.to_owned())
+            }
+            _ => {
+                accepted_since = accepted_since.map(|count| count + 1);
+                Reply::Status(200)
+            }
         }
     }
 }
@@ -60,27 +67,32 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
         .set("webhook.secret.env", "HOOK_SECRET")
         .set("webhook.previous_secret.file", "previous.txt")
         .set("control.path", "control.jsonl")
+        .set("operations.listen", "0")
         .set("audit.to", "file")
         .set("audit.path", "audit.jsonl")
         .set("source.config.max_frame_bytes", 1_000_000)
         .set("source.config.keep_alive.silence_ms", 2_000);
     std::fs::write(rig.folder().join("previous.txt"), planted::previous_secret()).unwrap();
     let mut adapter = planted::with_credentials(rig.launch(&[])).start();
+    let listener = probe::address(&mut adapter);
+    let mut told = Told::default();
     let control = rig.folder().join("control.jsonl");
     wait_until(DEADLINE, "every gap is closed", || {
+        told.add("readyz", probe::ask(listener, "GET", "/readyz").body);
         let text = std::fs::read_to_string(&control).unwrap_or_default();
         text.matches("gap_closed").count() >= planted::GAPS
     });
     let ended = rig::stop(&mut adapter, DEADLINE + Duration::from_secs(30));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
 
-    let mut told = Told::default();
     told.add_process(&adapter);
     told.add_files(rig.folder());
     let printed = planted::with_credentials(rig.launch_command("config")).run(DEADLINE);
     told.add_lines("config", &printed.stdout);
     for trouble in [
         "access token is not accepted",
+        "\"ready\":true",
+        "\"part\":\"source\"",
         "limits the rate",
         "answered 422",
         "answered 302",

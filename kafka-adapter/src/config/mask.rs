@@ -4,7 +4,7 @@
 //! secret is never shown, except the variable or file name that it is read from, which is no secret and is what an
 //! operator looks for.
 
-use config_faults::{child, is_secret};
+use config_faults::{child, is_secret, shown_variable};
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -36,6 +36,10 @@ pub fn tree(path: &str, value: &Value) -> Value {
         Value::Array(entries) => Value::Array(entries.iter().map(|inner| tree(path, inner)).collect()),
         Value::Null => Value::Null,
         _ if hides(path) => Value::from(MASK),
+        // the secret itself, where its variable's name belongs
+        Value::String(name) if is_secret(path) && path.ends_with(".env") && shown_variable(name) != name => {
+            Value::from(MASK)
+        }
         Value::String(text) if path == WEBHOOK_URL => Value::from(origin(text)),
         Value::String(text) => Value::from(uri(text)),
         other => other.clone(),
@@ -83,6 +87,7 @@ mod tests {
     fn a_secret_is_masked_and_where_it_comes_from_is_shown() {
         let value = json!({
             "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
+            "previous_secret": {"env": "the-secret-itself"},
             "api_token": "t0p",
             "passwords": ["a", {"b": 1}],
             "login": "https://me:pw@login.example/x",
@@ -93,6 +98,7 @@ mod tests {
             tree("source.config", &value),
             json!({
                 "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
+                "previous_secret": {"env": MASK},
                 "api_token": MASK,
                 "passwords": [MASK, {"b": MASK}],
                 "login": format!("https://{MASK}@login.example/x"),

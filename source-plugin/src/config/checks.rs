@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config_faults::{Fault, SecretPlace, authorities};
+use config_faults::{Fault, SecretPlace, authorities, shown_variable};
 use reqwest::Url;
 use rustls::RootCertStore;
 
@@ -154,7 +154,12 @@ impl Checks<'_> {
         match SecretSource::new(place, self.environment) {
             Ok(source) => Some(source),
             Err(error) => {
-                let variable = raw.env.as_deref().unwrap_or(default_variable);
+                // a name that may be the secret itself is not repeated
+                let variable = raw
+                    .env
+                    .as_deref()
+                    .filter(|name| shown_variable(name) == *name)
+                    .unwrap_or(default_variable);
                 let mend = if raw.file.is_some() {
                     // the file wins over every variable
                     format!("put it there, readable by this user, or set {path} = {{ env = \"{variable}\" }}")
