@@ -6,8 +6,9 @@
 
 mod destinations;
 mod interval;
+mod outlets;
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,10 +21,9 @@ use crate::host::{self, LogLevel, Plugin};
 use crate::metrics::{Figures, Metrics};
 use crate::operations::{Health, Listener, OpenError};
 use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{Outlets, Sink, StartError, WebhookError, WebhookSink};
+use crate::sink::{Outlets, Sink, StartError, WebhookError};
 use crate::summary::Summary;
 
-use destinations::{audit_rotation, webhook_settings};
 use interval::Interval;
 
 pub use destinations::kafka_settings;
@@ -81,6 +81,11 @@ pub enum Error {
     /// Standard output could not be written.
     #[error("{0}")]
     Output(String),
+    /// The system gave no thread to start on.
+    #[error(
+        "no thread for the start of the destinations: {0}; raise the limit on processes (ulimit -u), or end others"
+    )]
+    Thread(std::io::Error),
     /// A law of conservation is broken.
     #[error(
         "a law of conservation is broken (frames {frames}, records {records}, adapter {adapter}): records were lost or \
@@ -114,7 +119,7 @@ impl Error {
                 FeedFault::Broken => ErrorKind::Internal,
             },
             Self::Undelivered { .. } | Self::Output(_) => ErrorKind::GaveUp,
-            Self::Law { .. } => ErrorKind::Internal,
+            Self::Law { .. } | Self::Thread(_) => ErrorKind::Internal,
         }
     }
 
@@ -127,7 +132,7 @@ impl Error {
             Self::Start(error) => error.is_retryable(),
             Self::Webhook(error) => error.is_retryable(),
             Self::Source(error) => error.is_retryable() || error.fault == FeedFault::GaveUp,
-            Self::Undelivered { .. } => true,
+            Self::Undelivered { .. } | Self::Thread(_) => true,
             Self::Output(_) | Self::Law { .. } => false,
         }
     }
@@ -155,11 +160,12 @@ pub fn wall_clock_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Runs as configured until the source ends or `stop` receives something, and prints the summary to standard error.
+/// Runs as configured until the source ends or `stop` receives something, and prints the summary to standard error; there
+/// is none if it was stopped before it began.
 ///
 /// # Errors
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
-pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Error> {
+pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Option<Summary>, Error> {
     config::warn_of_exposed(config);
     // first, so that a start that waits for its brokers can be asked how it is; closed when it goes out of scope
     let listener = config.operations.listen.as_ref().map(|listen| {
@@ -167,11 +173,10 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
         Listener::open(listen, health)
     });
     let listener = listener.transpose()?;
-    let kafka = uses_kafka(config).then(|| kafka_settings(config));
-    let webhook = webhook_settings(config).map(WebhookSink::start).transpose()?;
-    let outlets = Outlets::start(routing(config), kafka, Box::new(stdout()))?
-        .with_webhook(webhook)
-        .with_audit_rotation(audit_rotation(config));
+    let Some(outlets) = outlets::open(config, stop)? else {
+        tracing::info!("stopped before the destination was there, nothing was read");
+        return Ok(None);
+    };
     let source = plugin
         .open(&config.source.config.to_string(), LogLevel::current())
         .map_err(Error::Open)?;
@@ -186,7 +191,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Summary, Err
         metrics_ms: config.operations.metrics_ms,
         health: listener.as_ref().map(|listener| Arc::clone(listener.health())),
     };
-    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us)
+    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us).map(Some)
 }
 
 /// A sink that can say why its output failed.

@@ -103,7 +103,7 @@ fn brokers_that_are_away_are_the_reason_until_one_is_back_also_while_nothing_is_
 }
 
 #[test]
-fn a_run_that_waits_for_its_brokers_is_alive_but_not_ready() {
+fn a_run_that_waits_for_its_brokers_is_alive_but_not_ready_and_stops_when_it_is_told() {
     let servers = format!("127.0.0.1:{}", free_port());
     let rig = probe::rig(paced())
         .with_kafka(&servers, &Topics::unique())
@@ -115,6 +115,15 @@ fn a_run_that_waits_for_its_brokers_is_alive_but_not_ready() {
         json!({"ready": false, "reasons": [{"part": "run", "reason": "starting"}]})
     );
     assert_eq!(ask(address, "GET", "/healthz").status, 200);
+    // with nothing read yet there is nothing to drain
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+    assert_eq!(
+        ended.lines_with("stopped before the destination was there, nothing was read"),
+        1,
+        "{}",
+        ended.stderr.join("\n")
+    );
 }
 
 #[test]
