@@ -17,6 +17,7 @@ mod json;
 pub mod normalize;
 pub mod queue;
 pub mod record;
+pub mod spool;
 pub mod text;
 pub mod timestamp;
 pub mod topic;

@@ -1,0 +1,312 @@
+//! Any sequence of operations, with a disk that fails and a process or a machine that dies at any call.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::super::storage::faulty::{FaultyStorage, Trouble};
+use super::super::{Batch, Damage, Log, NewRecord, Reader, Recovered, SyncDone, SyncTask, sequence};
+use super::{LIMITS, body, ids, inspect_twice, open, read_all, record, try_open};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<usize>),
+    Sync,
+    BeginSync,
+    EndSync,
+    WriteMarks,
+    Commit(u64),
+    Alive(i64),
+    Gaps(u8),
+    Reclaim,
+    Read,
+    Trouble(usize, Trouble),
+    Reopen,
+    Kill,
+    PowerCut(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let trouble = prop_oneof![
+        2 => Just(Trouble::NoRoom),
+        1 => Just(Trouble::ShortWrite),
+        1 => Just(Trouble::WriteFails),
+        3 => Just(Trouble::SyncFails),
+        1 => Just(Trouble::SyncFailsAndForgets),
+        3 => Just(Trouble::PowerCut),
+    ];
+    prop_oneof![
+        10 => vec(0_usize..1200, 1..8).prop_map(Step::Append),
+        5 => Just(Step::Sync),
+        3 => Just(Step::BeginSync),
+        3 => Just(Step::EndSync),
+        2 => Just(Step::WriteMarks),
+        4 => (0_u64..100).prop_map(Step::Commit),
+        2 => any::<i64>().prop_map(Step::Alive),
+        2 => any::<u8>().prop_map(Step::Gaps),
+        3 => Just(Step::Reclaim),
+        2 => Just(Step::Read),
+        3 => (1_usize..25, trouble).prop_map(|(calls, trouble)| Step::Trouble(calls, trouble)),
+        1 => Just(Step::Reopen),
+        2 => Just(Step::Kill),
+        3 => any::<u64>().prop_map(Step::PowerCut),
+    ]
+}
+
+/// What must be true of the spool, kept beside it.
+#[derive(Debug, Default)]
+struct Model {
+    /// Everything ever offered, whether it was taken or not.
+    offered: BTreeMap<u64, usize>,
+    /// What the log has taken, and not reported lost.
+    taken: Vec<u64>,
+    durable: u64,
+    durable_commit: u64,
+    committed: u64,
+    epoch: u32,
+    counter: u64,
+    /// Whether something was planned to fail since the log was opened.
+    is_troubled: bool,
+    /// Segments that earlier power cuts left with a hole.
+    damaged: Vec<u64>,
+}
+
+impl Model {
+    fn expect(&self, after: u64, up_to: u64) -> Vec<u64> {
+        let wanted = |number: &&u64| **number > after && **number <= up_to;
+        self.taken.iter().filter(wanted).copied().collect()
+    }
+
+    /// Takes note of what the log says is durable.
+    fn note(&mut self, log: &mut Log) {
+        if let Some(loss) = log.take_loss() {
+            self.taken
+                .retain(|number| !(loss.first..=loss.last).contains(number));
+        }
+        self.durable = self.durable.max(log.durable().sequence);
+        self.durable_commit = self.durable_commit.max(log.durable().commit);
+    }
+}
+
+struct Run {
+    storage: FaultyStorage,
+    model: Model,
+    log: Log,
+    reader: Reader,
+    seen: Vec<u64>,
+    /// A sync that the log has not heard of.
+    done: Option<SyncDone>,
+}
+
+impl Run {
+    fn start() -> Self {
+        let storage = FaultyStorage::default();
+        let (log, _) = open(&storage);
+        let reader = log.reader_after(0);
+        Self {
+            model: Model {
+                epoch: log.epoch(),
+                ..Model::default()
+            },
+            storage,
+            log,
+            reader,
+            seen: Vec::new(),
+            done: None,
+        }
+    }
+
+    fn begin_sync(&mut self) {
+        self.end_sync();
+        self.done = self.log.begin_sync().ok().flatten().map(SyncTask::run);
+    }
+
+    fn end_sync(&mut self) {
+        if let Some(done) = self.done.take() {
+            self.log.end_sync(done).ok();
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(lengths) => self.append(&lengths),
+            Step::Sync => {
+                self.log.sync().ok();
+            }
+            Step::BeginSync => self.begin_sync(),
+            Step::EndSync => self.end_sync(),
+            Step::WriteMarks => {
+                self.log.write_marks().ok();
+            }
+            Step::Commit(percent) => {
+                let at = self.model.taken.len() * percent as usize / 100;
+                if let Some(number) = self.model.taken.get(at) {
+                    self.log.set_commit(*number);
+                    self.model.committed = self.model.committed.max(*number);
+                }
+            }
+            Step::Alive(time_us) => self.log.set_alive(time_us),
+            Step::Gaps(gap) => self.log.set_open_gaps(&[&[gap]]).unwrap(),
+            Step::Reclaim => {
+                self.log.reclaim().ok();
+            }
+            Step::Read => self.read(),
+            Step::Trouble(calls, trouble) => {
+                self.storage.plan(calls, trouble);
+                self.model.is_troubled = true;
+            }
+            Step::Reopen => {
+                self.storage.clear_plan();
+                if self.log.sync().is_ok() {
+                    self.model.note(&mut self.log);
+                }
+                self.storage.kill();
+                self.reopen(true);
+            }
+            Step::Kill => {
+                self.model.note(&mut self.log);
+                self.storage.kill();
+                self.reopen(true);
+            }
+            Step::PowerCut(seed) => {
+                self.model.note(&mut self.log);
+                self.storage.cut_power(&mut ChaCha8Rng::seed_from_u64(seed));
+                self.reopen(false);
+            }
+        }
+        self.model.note(&mut self.log);
+    }
+
+    fn append(&mut self, lengths: &[usize]) {
+        let bodies: Vec<(u64, Vec<u8>)> = (1..)
+            .zip(lengths)
+            .map(|(more, length)| (sequence(self.model.epoch, self.model.counter + more), *length))
+            .map(|(number, length)| (number, body(number, length)))
+            .collect();
+        self.model.counter += lengths.len() as u64;
+        let records: Vec<NewRecord<'_>> = bodies
+            .iter()
+            .map(|(number, body)| record(*number, body))
+            .collect();
+        for (number, body) in &bodies {
+            assert_eq!(self.model.offered.insert(*number, body.len()), None);
+        }
+        let count = match self.log.append(&records) {
+            Ok(()) => records.len(),
+            Err(refused) => refused.appended,
+        };
+        self.model
+            .taken
+            .extend(records[..count].iter().map(|record| record.sequence));
+    }
+
+    /// Reads on; what one reader sees is in order, whatever became of the segments.
+    fn read(&mut self) {
+        let mut batch = Batch::default();
+        self.reader.read(LIMITS, &mut batch);
+        for stored in batch.records() {
+            assert!(self.seen.last() < Some(&stored.sequence));
+            let length = self.model.offered[&stored.sequence];
+            assert_eq!(stored.payload[4..], body(stored.sequence, length));
+            self.seen.push(stored.sequence);
+        }
+    }
+
+    /// Opens the spool after the process or the machine has died, and holds it against the model.
+    fn reopen(&mut self, everything_is_left: bool) {
+        let seen = inspect_twice(&self.storage);
+        let (log, found) = try_open(&self.storage).unwrap();
+        assert!(log.epoch() > self.model.epoch, "an epoch was used again");
+        assert_eq!(log.uuid(), self.log.uuid());
+        assert!(
+            found.commit >= self.model.durable_commit,
+            "a durable commit mark was forgotten"
+        );
+        assert!(found.commit <= self.model.committed.max(self.model.durable_commit));
+        assert_eq!(
+            (seen.commit, &seen.damage, seen.backlog),
+            (found.commit, &found.damage, found.backlog)
+        );
+        let left = read_all(&log, found.commit);
+        assert_eq!(left.len() as u64, found.backlog.records);
+        for number in &left {
+            assert!(
+                self.model.offered.contains_key(number),
+                "{number} was never offered"
+            );
+        }
+        self.check(&log, &found, &left, everything_is_left);
+
+        // The same again: a second recovery finds the same.
+        self.storage.kill();
+        let (log, again) = open(&self.storage);
+        assert_eq!(read_all(&log, again.commit), left);
+        assert_eq!((again.commit, again.open_gaps), (found.commit, found.open_gaps));
+        assert_eq!(
+            relevant(&again.damage, found.commit),
+            relevant(&found.damage, found.commit)
+        );
+
+        self.model.taken = left;
+        self.model.epoch = log.epoch();
+        self.model.counter = 0;
+        self.model.durable = found.last_sequence;
+        self.model.durable_commit = found.commit;
+        self.model.committed = found.commit;
+        self.model.is_troubled = false;
+        self.model.damaged = found.damage.iter().map(|damage| damage.segment).collect();
+        self.reader = log.reader_after(found.commit);
+        self.seen.clear();
+        self.done = None;
+        self.log = log;
+    }
+
+    fn check(&self, log: &Log, found: &Recovered, left: &[u64], everything_is_left: bool) {
+        let up_to = if everything_is_left && !self.model.is_troubled {
+            u64::MAX
+        } else {
+            self.model.durable
+        };
+        for number in self.model.expect(found.commit, up_to) {
+            assert!(left.contains(&number), "{number} was lost: {found:?}");
+        }
+        // Nothing that was durable was touched, so a new hole is at most where nothing was.
+        let durable = self.model.expect(0, self.model.durable).last().copied();
+        let is_new = |damage: &&Damage| !self.model.damaged.contains(&damage.segment);
+        for damage in found.damage.iter().filter(is_new) {
+            assert!(damage.last_good >= durable, "{damage:?}");
+        }
+        if !self.model.is_troubled {
+            let known = ids(log);
+            for number in self.model.expect(0, up_to) {
+                assert!(known.contains(&number), "the id of {number} was forgotten");
+            }
+        }
+    }
+}
+
+/// What is damaged behind the commit mark goes with its segment at any time.
+fn relevant(damage: &[Damage], commit: u64) -> Vec<Damage> {
+    let is_relevant = |damage: &&Damage| damage.next_good.is_none_or(|next| next > commit + 1);
+    damage.iter().filter(is_relevant).cloned().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_durable_is_lost_nothing_is_invented_and_no_number_is_used_twice(
+        steps in vec(step(), 1..50),
+        seed in any::<u64>(),
+    ) {
+        let mut run = Run::start();
+        for step in steps {
+            run.step(step);
+        }
+        run.step(Step::PowerCut(seed));
+        run.step(Step::Append(vec![10, 20]));
+    }
+}
