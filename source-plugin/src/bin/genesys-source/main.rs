@@ -1,10 +1,12 @@
 //! `genesys-source`: the subscriber core at a terminal, one subcommand per task.
 //!
 //! Responsible for the command line and the exit code. Refuses to do any work of its own: each subcommand is a module.
-//! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 1 for anything else.
+//! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 78 where `spool` finds none,
+//! 1 for anything else.
 
 mod explain;
 mod frame_reader;
+mod spool;
 mod tail;
 
 use std::io::ErrorKind;
@@ -32,6 +34,11 @@ enum Command {
     Explain(explain::Arguments),
     /// Open a source as a host would and print its records, one JSON line for each
     Tail(tail::Arguments),
+    /// Show what is in a spool's directory; changes nothing, also beside its owner
+    ///
+    /// Exit status: 0 if all of it can be read, 1 if something is damaged, 78 if there is no spool. The source does not
+    /// write spools yet: spool.mode = "disk" is refused.
+    Spool(spool::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +68,7 @@ fn main() -> ExitCode {
         Command::Tail(arguments) => {
             tail::run(&arguments, std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Spool(arguments) => spool::run(&arguments, std::io::stdout().lock()),
     };
     match done {
         Ok(code) => code,
