@@ -5,7 +5,7 @@
 //! numbers, only the newest segment has anything that is not synced, and nothing of a write that failed stays visible.
 //!
 //! The calls do disk input and output and none of them waits for anything else. Whoever shares a log between threads
-//! puts it under a lock and calls [`SyncTask::run`] outside of it.
+//! puts it under a lock and calls [`SyncTask::run`] outside of it. Dropping it frees the directory and syncs nothing.
 
 mod marks;
 mod open;

@@ -277,7 +277,8 @@ impl Walk {
             commit,
             alive_us,
             open_gaps: open_gaps::decode(&open_gaps),
-            last_sequence: self.last_sequence,
+            // Of records that are deleted, the headers still know the last one.
+            last_sequence: self.last_sequence.max(self.before),
             backlog: super::Backlog::default(),
             damage: damage
                 .filter(|(at, damage)| is_hole(*at, damage))

@@ -38,10 +38,12 @@ impl DiskStorage {
     /// # Errors
     /// The system's; retryable.
     pub fn open_or_create(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let above = path.ancestors().take_while(|above| !above.exists());
+        let missing: Vec<&Path> = above.filter(|above| !above.as_os_str().is_empty()).collect();
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        for made in missing {
             // Its own name must be as durable as what will be in it.
-            if let Some(parent) = path.canonicalize()?.parent() {
+            if let Some(parent) = made.canonicalize()?.parent() {
                 File::open(parent)?.sync_all()?;
             }
         }

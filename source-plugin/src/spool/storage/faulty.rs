@@ -194,6 +194,11 @@ impl FaultyStorage {
         state.plan.push((at, trouble));
     }
 
+    /// Says whether something that was planned has not happened.
+    pub(crate) fn has_plan(&self) -> bool {
+        !self.state().plan.is_empty()
+    }
+
     pub(crate) fn clear_plan(&self) {
         self.state().plan.clear();
     }

@@ -27,17 +27,21 @@ enum Step {
     Reopen,
     Kill,
     PowerCut(u64),
+    /// Something fails while the spool is opened, and then the power.
+    FaultyOpening(usize, Trouble, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let trouble = prop_oneof![
-        2 => Just(Trouble::NoRoom),
-        1 => Just(Trouble::ShortWrite),
-        1 => Just(Trouble::WriteFails),
-        3 => Just(Trouble::SyncFails),
-        1 => Just(Trouble::SyncFailsAndForgets),
-        3 => Just(Trouble::PowerCut),
-    ];
+    let trouble = || {
+        prop_oneof![
+            2 => Just(Trouble::NoRoom),
+            1 => Just(Trouble::ShortWrite),
+            1 => Just(Trouble::WriteFails),
+            3 => Just(Trouble::SyncFails),
+            1 => Just(Trouble::SyncFailsAndForgets),
+            3 => Just(Trouble::PowerCut),
+        ]
+    };
     prop_oneof![
         10 => vec(0_usize..1200, 1..8).prop_map(Step::Append),
         5 => Just(Step::Sync),
@@ -49,10 +53,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Step::Gaps),
         3 => Just(Step::Reclaim),
         2 => Just(Step::Read),
-        3 => (1_usize..25, trouble).prop_map(|(calls, trouble)| Step::Trouble(calls, trouble)),
+        3 => (1_usize..25, trouble()).prop_map(|(calls, trouble)| Step::Trouble(calls, trouble)),
         1 => Just(Step::Reopen),
         2 => Just(Step::Kill),
         3 => any::<u64>().prop_map(Step::PowerCut),
+        2 => (1_usize..40, trouble(), any::<u64>())
+            .prop_map(|(calls, trouble, seed)| Step::FaultyOpening(calls, trouble, seed)),
     ]
 }
 
@@ -174,6 +180,18 @@ impl Run {
             Step::PowerCut(seed) => {
                 self.model.note(&mut self.log);
                 self.storage.cut_power(&mut ChaCha8Rng::seed_from_u64(seed));
+                self.reopen(false);
+            }
+            Step::FaultyOpening(calls, trouble, seed) => {
+                self.model.note(&mut self.log);
+                self.storage.kill();
+                self.storage.plan(calls, trouble);
+                if let Ok((log, found)) = try_open(&self.storage) {
+                    assert!(log.epoch() > self.model.epoch && found.commit >= self.model.durable_commit);
+                    self.model.epoch = log.epoch();
+                }
+                self.storage.cut_power(&mut ChaCha8Rng::seed_from_u64(seed));
+                self.model.is_troubled = true;
                 self.reopen(false);
             }
         }
@@ -308,5 +326,61 @@ proptest! {
         }
         run.step(Step::PowerCut(seed));
         run.step(Step::Append(vec![10, 20]));
+    }
+}
+
+/// Runs a fixed life of a spool with `trouble` at its `calls`-th call; says whether it came to that.
+fn live(calls: usize, trouble: Trouble, is_at_opening: bool) -> bool {
+    let mut run = Run::start();
+    if !is_at_opening {
+        run.step(Step::Trouble(calls, trouble));
+    }
+    for step in [
+        Step::Append(vec![700; 7]),
+        Step::Sync,
+        Step::Commit(60),
+        Step::Alive(1),
+        Step::Gaps(1),
+        Step::BeginSync,
+        Step::Append(vec![900; 5]),
+        Step::EndSync,
+        Step::Reclaim,
+        Step::Append(vec![100; 3]),
+        Step::WriteMarks,
+        Step::Sync,
+        Step::Append(vec![1100; 3]),
+    ] {
+        run.step(step);
+    }
+    let is_met = !run.storage.has_plan();
+    if is_at_opening {
+        run.model.note(&mut run.log);
+        run.storage.kill();
+        run.storage.plan(calls, trouble);
+        try_open(&run.storage).ok();
+        let is_met = !run.storage.has_plan();
+        run.step(Step::FaultyOpening(calls, trouble, calls as u64));
+        return is_met;
+    }
+    run.step(Step::PowerCut(calls as u64));
+    is_met
+}
+
+#[test]
+fn any_fault_at_any_call_loses_nothing_that_was_durable() {
+    for trouble in [
+        Trouble::NoRoom,
+        Trouble::ShortWrite,
+        Trouble::WriteFails,
+        Trouble::SyncFails,
+        Trouble::SyncFailsAndForgets,
+        Trouble::PowerCut,
+    ] {
+        for is_at_opening in [false, true] {
+            let met = (1..)
+                .take_while(|calls| live(*calls, trouble, is_at_opening))
+                .count();
+            assert!(met > 10, "{trouble:?} was met {met} times");
+        }
     }
 }
