@@ -3,8 +3,6 @@
 //! Responsible for telling damage from another version: both lie at the same place in every version, and a version is
 //! believed only if the checksum holds. Refuses everything else. Invariant: each byte of a block is checked.
 
-use std::io;
-
 use super::storage::{StorageFile, read_full_at};
 
 /// Version of the format, in each block.
@@ -35,7 +33,7 @@ pub(super) enum BlockFault {
     /// It is whole, and of another version.
     Version(u32),
     /// It could not be read.
-    Unreadable(io::Error),
+    Unreadable,
 }
 
 /// Returns the bytes of a block with these fields, zeros included.
@@ -71,13 +69,13 @@ pub(super) fn open_at(
     magic: Magic,
 ) -> Result<(Vec<u8>, u64), BlockFault> {
     let mut frame = [0; FRAME_BYTES];
-    let read = read_full_at(file, &mut frame, offset).map_err(BlockFault::Unreadable)?;
+    let read = read_full_at(file, &mut frame, offset).map_err(|_| BlockFault::Unreadable)?;
     let mut fields = Fields::new(&frame[..read]);
     let parsed = (|| Some((fields.array::<8>()?, fields.u32()?, fields.u32()?, fields.u32()?)))();
     let Some((found, version, length, crc)) = parsed else {
         return Err(BlockFault::Damaged);
     };
-    let file_bytes = file.len_bytes().map_err(BlockFault::Unreadable)?;
+    let file_bytes = file.len_bytes().map_err(|_| BlockFault::Unreadable)?;
     let fits = u64::from(length) <= MAX_BLOCK_BYTES
         && length as usize >= FRAME_BYTES
         && u64::from(length) <= file_bytes.saturating_sub(offset);
@@ -85,7 +83,7 @@ pub(super) fn open_at(
         return Err(BlockFault::Damaged);
     }
     let mut block = vec![0; length as usize];
-    let read = read_full_at(file, &mut block, offset).map_err(BlockFault::Unreadable)?;
+    let read = read_full_at(file, &mut block, offset).map_err(|_| BlockFault::Unreadable)?;
     block.truncate(read);
     if read != length as usize {
         return Err(BlockFault::Damaged);

@@ -38,16 +38,14 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Option<(usize, Identity)>, S
                     newest = Some((slot, identity));
                 }
             }
-            Err(BlockFault::Damaged) => {}
             Err(BlockFault::Version(found)) => {
                 return Err(SpoolError::Version {
                     file: name::IDENTITY.to_owned(),
                     found,
                 });
             }
-            Err(BlockFault::Unreadable(error)) => {
-                return Err(SpoolError::io("read", name::IDENTITY, error));
-            }
+            // The other slot, and the names of the segments, say what this one did.
+            Err(BlockFault::Damaged | BlockFault::Unreadable) => {}
         }
     }
     Ok(newest)

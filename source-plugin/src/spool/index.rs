@@ -71,7 +71,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Makes the index of a segment by reading it, as far as it can be read.
-    pub(super) fn scan(segment: &Segment) -> io::Result<Self> {
+    pub(super) fn scan(segment: &Segment) -> Self {
         let mut scanner = Scanner::new(
             segment.file(),
             segment.seed,
@@ -79,14 +79,15 @@ impl Index {
             segment.visible_end(),
         );
         let mut index = Self::default();
-        while let Some((offset, entry)) = scanner.next()? {
+        // What cannot be read is damage, and said by whoever reads records; here it costs ids only.
+        while let Ok(Some((offset, entry))) = scanner.next() {
             if entry.kind == EntryKind::Record {
                 index.payload_bytes += entry.payload.len() as u64;
                 index.entries.push(IndexEntry::of(&entry.to_new_record(), offset));
             }
         }
         index.end = scanner.offset();
-        Ok(index)
+        index
     }
 
     /// Returns the bytes of its file.

@@ -261,7 +261,7 @@ fn list_segment(storage: &dyn Storage, name: SegmentName) -> Result<Listed, Spoo
     let header = match SegmentHeader::read(file.as_ref()) {
         Ok(header) => Ok(header),
         Err(BlockFault::Damaged) => Err(Fault::Header),
-        Err(BlockFault::Unreadable(_)) => Err(Fault::Unreadable),
+        Err(BlockFault::Unreadable) => Err(Fault::Unreadable),
         Err(BlockFault::Version(found)) => {
             return Err(SpoolError::Version {
                 file: file_name,

@@ -88,6 +88,10 @@ impl<'f> Scanner<'f> {
             let read = read_full_at(self.file, &mut self.buffer, self.offset)?;
             self.buffer.truncate(read);
             self.buffer_start = self.offset;
+            if read < count {
+                // The end of the file, or a place that cannot be read: asking there tells.
+                read_full_at(self.file, &mut [0], self.offset + read as u64)?;
+            }
         }
         let start = (self.offset - self.buffer_start) as usize;
         let end = (start + count).min(self.buffer.len());

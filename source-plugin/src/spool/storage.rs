@@ -114,7 +114,8 @@ pub trait Storage: Debug + Send + Sync {
     fn lock_holder(&self) -> io::Result<Option<String>>;
 }
 
-/// Reads until the buffer is full or the file ends; returns how many bytes.
+/// Reads until the buffer is full, the file ends or a place cannot be read; returns how many bytes, or the system's error
+/// if it is none.
 pub(super) fn read_full_at(file: &dyn StorageFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -122,7 +123,8 @@ pub(super) fn read_full_at(file: &dyn StorageFile, buffer: &mut [u8], offset: u6
             Ok(0) => break,
             Ok(read) => done += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
         }
     }
     Ok(done)

@@ -182,8 +182,7 @@ impl Log {
         }
         for closed in self.closed.iter_mut().filter(|closed| !closed.has_index) {
             let Some(segment) = &closed.segment else { continue };
-            let written =
-                Index::scan(segment).and_then(|index| index.write(storage.as_ref(), self.uuid, closed.name));
+            let written = Index::scan(segment).write(storage.as_ref(), self.uuid, closed.name);
             closed.has_index = written.is_ok();
         }
         if let Err(error) = self.keep_reserve() {

@@ -69,8 +69,7 @@ impl Log {
                 let Some(segment) = &closed.segment else {
                     return Ok(());
                 };
-                let scanned = Index::scan(segment);
-                scanned.map_err(|error| SpoolError::io("read", &name.segment(), error))?
+                Index::scan(segment)
             }
         };
         let Some(newest_received_us) = index.newest_received_us() else {
@@ -114,11 +113,9 @@ impl Log {
         });
     }
 
-    /// Shows the ids of every record that was appended and not forgotten, in the order of their numbers.
-    ///
-    /// # Errors
-    /// [`SpoolError::Io`] if a segment cannot be read. Retryable.
-    pub fn visit_ids(&self, mut visit: impl FnMut(SeenId)) -> Result<(), SpoolError> {
+    /// Shows the ids of every record that was appended and not forgotten, in the order of their numbers, as far as they
+    /// can be read; where a failed sync left a copy of a record, its id twice.
+    pub fn visit_ids(&self, mut visit: impl FnMut(SeenId)) {
         let mut names: Vec<(SegmentName, Option<&Arc<Segment>>)> = Vec::new();
         names.extend(self.retired.iter().map(|retired| (retired.name, None)));
         names.extend(
@@ -131,9 +128,7 @@ impl Log {
         for (name, segment) in names {
             let index = match (Index::read(self.storage.as_ref(), self.uuid, name), segment) {
                 (Some(index), _) => index,
-                (None, Some(segment)) => {
-                    Index::scan(segment).map_err(|error| SpoolError::io("read", &name.segment(), error))?
-                }
+                (None, Some(segment)) => Index::scan(segment),
                 (None, None) => continue,
             };
             index
@@ -144,6 +139,5 @@ impl Log {
         }
         let active = self.active.iter().flat_map(|active| &active.index);
         active.filter_map(IndexEntry::seen).for_each(&mut visit);
-        Ok(())
     }
 }

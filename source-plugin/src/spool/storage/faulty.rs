@@ -79,6 +79,8 @@ struct Inode {
     cache: Vec<u8>,
     disk: Vec<u8>,
     unsynced: Vec<Change>,
+    /// A sector that cannot be read.
+    bad_sector: Option<usize>,
 }
 
 impl Inode {
@@ -270,8 +272,15 @@ impl FaultyStorage {
         state.inodes[inode] = Inode {
             cache: content.to_vec(),
             disk: content.to_vec(),
-            unsynced: Vec::new(),
+            ..Inode::default()
         };
+    }
+
+    /// Makes the sector at `offset` unreadable.
+    pub(crate) fn spoil(&self, name: &str, offset: usize) {
+        let mut state = self.state();
+        let inode = state.inode(name).unwrap();
+        state.inodes[inode].bad_sector = Some(offset / SECTOR_BYTES);
     }
 
     pub(crate) fn flip(&self, name: &str, offset: usize) {
@@ -431,10 +440,16 @@ impl StorageFile for FaultyFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (state, _) = self.meet(&[])?;
-        let content = state.inodes[self.inode]
-            .cache
-            .get(offset as usize..)
-            .unwrap_or_default();
+        let inode = &state.inodes[self.inode];
+        let (content, offset) = (&inode.cache, offset as usize);
+        let readable_end = match inode.bad_sector.map(|sector| sector * SECTOR_BYTES) {
+            Some(bad) if (bad..bad + SECTOR_BYTES).contains(&offset) && offset < content.len() => {
+                return Err(io::Error::other("input/output error"));
+            }
+            Some(bad) if offset < bad => bad.min(content.len()),
+            _ => content.len(),
+        };
+        let content = content.get(offset..readable_end).unwrap_or_default();
         let count = content.len().min(buffer.len());
         buffer[..count].copy_from_slice(&content[..count]);
         Ok(count)

@@ -228,6 +228,45 @@ fn what_goes_bad_under_a_reader_is_skipped_and_said() {
 }
 
 #[test]
+fn a_place_that_cannot_be_read_costs_what_follows_in_its_segment_and_nothing_else() {
+    let (storage, in_first) = spool();
+    // The fourth entry of 352 bytes begins at 5152 and ends at 5504, in the sector from 5120 on.
+    storage.spoil(FIRST, 5200);
+    let seen = inspect(&storage).unwrap();
+    assert_eq!(seen.damage.len(), 1);
+    let damage = &seen.damage[0];
+    assert_eq!(
+        (damage.fault, damage.from_offset),
+        (Fault::Unreadable, 4096 + 2 * 352)
+    );
+    let left = [numbers(1, 1..=2), numbers(1, in_first + 1..=30)].concat();
+    for _ in 0..2 {
+        let (log, found) = open(&storage);
+        assert_eq!(
+            (found.damage, read_all(&log, 0)),
+            (seen.damage.clone(), left.clone())
+        );
+    }
+    let (mut log, _) = open(&storage);
+    log.set_commit(sequence(1, 30));
+    log.sync().unwrap();
+    assert!(log.reclaim().unwrap() >= 3);
+    // A header that cannot be read is met alike, also in the last segment.
+    let (storage, _) = spool();
+    let last = inspect(&storage).unwrap().segments.last().unwrap().clone();
+    storage.spoil("0000000003-000001.segment", 0);
+    let (log, found) = open(&storage);
+    assert_eq!(
+        (found.damage.len(), found.damage[0].fault),
+        (1, Fault::Unreadable)
+    );
+    assert_eq!(
+        read_all(&log, 0),
+        numbers(1, 1..=last.first_sequence.unwrap() - 1 - sequence(1, 0))
+    );
+}
+
+#[test]
 fn looking_changes_nothing() {
     let (storage, _) = spool();
     storage.flip(FIRST, 5000);
