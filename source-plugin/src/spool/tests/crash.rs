@@ -8,7 +8,9 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::storage::faulty::{FaultyStorage, Trouble};
-use super::super::{Batch, Damage, Log, NewRecord, Reader, Recovered, SyncDone, SyncTask, sequence};
+use super::super::{
+    Batch, Damage, Inspection, Log, NewRecord, Reader, Recovered, SyncDone, SyncTask, sequence,
+};
 use super::{LIMITS, body, ids, inspect_twice, open, read_all, record, try_open};
 
 #[derive(Clone, Debug)]
@@ -263,10 +265,7 @@ impl Run {
         let (log, again) = open(&self.storage);
         assert_eq!(read_all(&log, again.commit), left);
         assert_eq!((again.commit, again.open_gaps), (found.commit, found.open_gaps));
-        assert_eq!(
-            relevant(&again.damage, found.commit),
-            relevant(&found.damage, found.commit)
-        );
+        assert_eq!(waiting(&again.damage, &seen), waiting(&found.damage, &seen));
 
         self.model.taken = left;
         self.model.epoch = log.epoch();
@@ -306,10 +305,18 @@ impl Run {
     }
 }
 
-/// What is damaged behind the commit mark goes with its segment at any time.
-fn relevant(damage: &[Damage], commit: u64) -> Vec<Damage> {
-    let is_relevant = |damage: &&Damage| damage.next_good.is_none_or(|next| next > commit + 1);
-    damage.iter().filter(is_relevant).cloned().collect()
+/// Returns the damage of segments that are not committed; the others may be deleted, and their damage with them.
+fn waiting(damage: &[Damage], seen: &Inspection) -> Vec<Damage> {
+    let waits = |number: u64| {
+        seen.segments
+            .iter()
+            .any(|one| one.number == number && !one.is_committed)
+    };
+    damage
+        .iter()
+        .filter(|damage| waits(damage.segment))
+        .cloned()
+        .collect()
 }
 
 proptest! {

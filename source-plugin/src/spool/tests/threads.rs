@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::super::storage::DiskStorage;
-use super::super::{Batch, Log, sequence};
+use super::super::{Batch, Log, inspect, sequence};
 use super::{LIMITS, append, ids, numbers, settings};
 
 const RECORDS: u64 = 3000;
@@ -71,4 +71,38 @@ fn a_reader_sees_every_record_in_order_while_others_write_sync_and_delete() {
     let log = open(directory.path());
     assert_eq!(log.durable().commit, sequence(1, RECORDS));
     assert_eq!(ids(&log), numbers(1, 1..=RECORDS));
+}
+
+#[test]
+fn looking_beside_an_owner_that_writes_and_deletes_finds_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = open(directory.path());
+    let is_over = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let onlooker = scope.spawn(|| {
+            let storage = DiskStorage::open_read_only(directory.path()).unwrap();
+            let mut looks = 0;
+            while !is_over.load(Ordering::Acquire) {
+                match inspect(&storage) {
+                    Ok(seen) => {
+                        assert_eq!(seen.damage, []);
+                        assert_eq!(seen.holder, Some(format!("pid {}", std::process::id())));
+                        looks += 1;
+                    }
+                    // The files changed faster than they could be read, which it says.
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+            }
+            looks
+        });
+        for next in (1..=RECORDS).step_by(5) {
+            append(&mut log, next..=next + 4, 300).unwrap();
+            log.set_commit(sequence(1, next.saturating_sub(20).max(1)));
+            log.sync().unwrap();
+            log.reclaim().unwrap();
+        }
+        is_over.store(true, Ordering::Release);
+        onlooker.join().unwrap()
+    });
+    assert!(looks > 0, "it never came to a look");
 }
