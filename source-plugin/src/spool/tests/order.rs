@@ -305,6 +305,33 @@ fn a_sync_that_failed_is_not_tried_again_and_its_records_are_written_anew() {
 }
 
 #[test]
+fn what_a_dead_owner_could_not_sync_is_written_again_by_the_next_one() {
+    let storage = FaultyStorage::default();
+    let (mut log, _) = open(&storage);
+    append(&mut log, 1..=2, 200).unwrap();
+    storage.plan(1, Trouble::SyncFails);
+    storage.plan(1, Trouble::WriteFails);
+    let refused = log.sync().unwrap_err();
+    assert_eq!(
+        (refused.is_retryable(), refused.to_string()),
+        (
+            true,
+            "cannot write a new segment to unfinished.segment: input/output error".to_owned()
+        )
+    );
+    // The cache has the records, the disk has not, and the system takes them for written.
+    storage.kill();
+    let (log, found) = open(&storage);
+    assert_eq!(
+        (found.backlog.records, log.durable().sequence),
+        (2, sequence(1, 2))
+    );
+    storage.lose_unsynced();
+    let (log, found) = open(&storage);
+    assert_eq!((read_all(&log, 0), found.damage), (numbers(1, 1..=2), vec![]));
+}
+
+#[test]
 fn what_a_failed_sync_took_with_it_is_reported() {
     let storage = FaultyStorage::default();
     let (mut log, _) = open(&storage);
