@@ -1,7 +1,7 @@
 //! The file `identity`: which spool this is, and the last epoch that was taken.
 //!
 //! Two slots are written in turn, in place: a torn write harms only the one that is not needed, and a full disk cannot
-//! stop an epoch from being recorded. Refuses another version. Invariant: what [`write`] returned for is
+//! stop an epoch from being recorded. Refuses another version. Invariant: what [`write()`] returned for is
 //! synced, file and directory entry.
 
 use std::io;

@@ -24,7 +24,7 @@ impl Log {
     /// Sets the open gaps, each in the caller's own form.
     ///
     /// # Errors
-    /// [`SpoolError::OpenGapsTooLarge`] beyond [`Settings::max_open_gaps_bytes`]; those before stay. Not retryable.
+    /// [`SpoolError::OpenGapsTooLarge`] beyond [`crate::spool::Settings::max_open_gaps_bytes`]; those before stay. Not retryable.
     pub fn set_open_gaps(&mut self, gaps: &[&[u8]]) -> Result<(), SpoolError> {
         let bytes = open_gaps::encode(gaps);
         let most_bytes = self.settings.max_open_gaps_bytes();

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod failure;
 mod order;
 mod space;
 mod threads;
