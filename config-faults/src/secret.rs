@@ -145,6 +145,19 @@ impl Exposure {
     /// The text of the log line, with the mend; path and mode are its fields.
     pub const WARNING: &'static str = "every user of this machine can read a secret; run chmod 600 on its file, or chmod 640 if its group reads it";
 
+    /// How to mend it.
+    pub const MEND: &'static str = "run chmod 600 on it, or chmod 640 if its group reads it";
+
+    /// What a report says of it: file and mode.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        format!(
+            "{} can be read by every user of this machine (mode {})",
+            self.path.display(),
+            self.octal()
+        )
+    }
+
     /// The mode as `chmod` takes it, such as `0644`.
     #[must_use]
     pub fn octal(&self) -> String {

@@ -91,7 +91,8 @@ mod declarations {
         ///
         /// `flags`: 0, or `ESP_CHECK_ONLINE` to also log in. The report is JSON: `{"faults": [{"path", "message",
         /// "mend", "nearest"}]}`, empty when all is well; it is written for `OK` and for `CONFIG`, and online also
-        /// for `AUTH`, `IO`, `TLS`, `OVERLOAD` and `TIMEOUT`. After a login it also holds `"login": {"clock_skew_ms",
+        /// for `AUTH`, `IO`, `TLS`, `OVERLOAD` and `TIMEOUT`. `"warnings"` has the same members, for what
+        /// works and should be changed all the same. After a login it also holds `"login": {"clock_skew_ms",
         /// "token_lifetime_s"}`: how far the service's clock is ahead of this machine's at the least, in milliseconds
         /// (negative: behind; null: it did not tell), and how long the token lives, in seconds. `report` may be NULL.
         /// Any thread. Without `ESP_CHECK_ONLINE` it starts no thread and uses no network; with it, it blocks up to

@@ -71,16 +71,21 @@ impl SecretSource {
     }
 }
 
-/// Warns of each credential whose file every user of the machine can read; the source works all the same.
-pub(crate) fn warn_of_exposed(credentials: &Credentials) {
-    for (key, source) in [
+/// Each credential whose file every user of the machine can read, by its key; the source works all the same.
+pub(crate) fn exposed(credentials: &Credentials) -> impl Iterator<Item = (&'static str, Exposure)> {
+    [
         ("client_id", &credentials.client_id),
         ("client_secret", &credentials.client_secret),
-    ] {
-        if let Some(exposure) = source.exposure() {
-            let (path, mode) = (exposure.path.display(), exposure.octal());
-            tracing::warn!(key, %path, mode, "{}", Exposure::WARNING);
-        }
+    ]
+    .into_iter()
+    .filter_map(|(key, source)| Some((key, source.exposure()?)))
+}
+
+/// Warns of each of them.
+pub(crate) fn warn_of_exposed(credentials: &Credentials) {
+    for (key, exposure) in exposed(credentials) {
+        let (path, mode) = (exposure.path.display(), exposure.octal());
+        tracing::warn!(key, %path, mode, "{}", Exposure::WARNING);
     }
 }
 

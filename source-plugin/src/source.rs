@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use config_faults::Fault;
+use config_faults::{Exposure, Fault};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use plugin_abi::status;
 use tokio::sync::watch;
@@ -83,19 +83,26 @@ pub fn check(config: &str, online: bool, timeout: Duration) -> Checked {
                 message: one_line(&faults),
             };
             return Checked {
-                report: report(&faults, None),
+                report: report(&faults, &[], None),
                 failure: Some(failure),
             };
         }
     };
+    let warnings: Vec<Fault> = secret::exposed(&config.credentials)
+        .map(|(key, exposure)| Fault::new(key, exposure.detail()).with_mend(Exposure::MEND))
+        .collect();
     let login = online.then(|| log_in(config, timeout)).transpose();
     match login {
         Ok(login) => Checked {
-            report: report(&[], login),
+            report: report(&[], &warnings, login),
             failure: None,
         },
         Err(ending) => Checked {
-            report: report(&[Fault::new("endpoints.login", ending.message.clone())], None),
+            report: report(
+                &[Fault::new("endpoints.login", ending.message.clone())],
+                &warnings,
+                None,
+            ),
             failure: Some(ending),
         },
     }
@@ -118,8 +125,8 @@ fn log_in(config: Config, timeout: Duration) -> Result<Login, Ending> {
     }
 }
 
-fn report(faults: &[Fault], login: Option<Login>) -> String {
-    let mut report = serde_json::json!({"faults": faults});
+fn report(faults: &[Fault], warnings: &[Fault], login: Option<Login>) -> String {
+    let mut report = serde_json::json!({"faults": faults, "warnings": warnings});
     if let Some(login) = login {
         report["login"] = serde_json::json!(login);
     }

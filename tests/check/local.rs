@@ -1,10 +1,12 @@
 //! What is on this machine: the configuration, the plugin, the files.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use simulator::Options;
 use support::{Launch, Receiver, Reply};
 
 use crate::DEADLINE;
-use crate::seen::{check, check_json, to_lines, to_webhook};
+use crate::seen::{check, check_json, to_lines, to_webhook, with_secret};
 
 #[test]
 fn every_fault_of_the_configuration_is_a_row_and_what_needs_it_is_shown_as_not_examined() {
@@ -141,4 +143,51 @@ fn the_worst_failure_decides_the_exit() {
         Some(78),
         "configuration before both"
     );
+}
+
+#[test]
+fn a_secret_file_that_every_user_can_read_is_a_warning_on_both_sides() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let rig = with_secret(
+        to_webhook(Options::default(), &receiver),
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    )
+    .set("source.config.client_secret.file", "client-secret");
+    std::fs::write(rig.folder().join("client-secret"), "sim-secret").unwrap();
+    for name in ["client-secret", "hook-secret"] {
+        let everybody = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(rig.folder().join(name), everybody).unwrap();
+    }
+    let checked = check(&rig, &[], &[]);
+    let mend = "mend: run chmod 600 on it, or chmod 640 if its group reads it";
+    assert_eq!(
+        checked.rows("secret file"),
+        [
+            "! webhook.secret: hook-secret can be read by every user of this machine (mode 0644)",
+            mend,
+            "! source.config.client_secret: client-secret can be read by every user of this machine (mode 0644)",
+            mend,
+        ]
+    );
+    assert_eq!(checked.code, Some(0), "{:#?}", checked.lines);
+}
+
+#[test]
+fn an_address_for_the_operations_listener_is_tried_and_a_taken_one_is_a_warning() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let rig = to_lines("login=9 hang").set("operations.listen", address.as_str());
+    let replaced = [(address.as_str(), "ADDRESS")];
+    let checked = check(&rig, &["--offline"], &replaced);
+    assert_eq!(
+        checked.rows("operations listener"),
+        [
+            "! ADDRESS is in use, by a run that is up or by another program",
+            "mend: if it is another program, stop it, or set operations.listen to a free port"
+        ]
+    );
+    assert_eq!(checked.code, Some(0));
+    drop(taken);
+    let checked = check(&rig, &["--offline"], &replaced);
+    assert_eq!(checked.rows("operations listener"), ["✓ ADDRESS can be opened"]);
 }

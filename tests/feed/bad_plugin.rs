@@ -122,7 +122,7 @@ fn refused_check(config: &Value, timeout: Duration) -> (plugin_abi::Status, i32,
     let failure = checked.failure.unwrap();
     assert_eq!(
         report,
-        json!({"faults": [{"path": "endpoints.login", "message": failure.message, "mend": null, "nearest": null}]})
+        json!({"faults": [{"path": "endpoints.login", "message": failure.message, "mend": null, "nearest": null}], "warnings": []})
     );
     (failure.status, failure.code, failure.message)
 }
@@ -219,9 +219,9 @@ fn an_online_check_that_logs_in_tells_the_services_clock_and_the_tokens_life() {
         assert!(expected.contains(&skew_ms), "{skew_ms} for {ahead_ms}");
         assert_eq!(
             report,
-            json!({"faults": [], "login": {"clock_skew_ms": null, "token_lifetime_s": 1234}})
+            json!({"faults": [], "warnings": [], "login": {"clock_skew_ms": null, "token_lifetime_s": 1234}})
         );
         let offline = genesys_source::source::check(&config.to_string(), false, SOON);
-        assert_eq!(offline.report, r#"{"faults":[]}"#);
+        assert_eq!(offline.report, r#"{"faults":[],"warnings":[]}"#);
     }
 }

@@ -3,10 +3,15 @@
 //! Responsible for the adapter's own part; the plugin's has rows of its own. Refuses to stop at the first fault.
 //! Invariant: a fault names the same file, line and path as it does for `run`.
 
+use config_faults::Fault;
+
 use super::Setup;
 use super::item::{Item, Subject};
 use crate::config::Located;
 use crate::exit::Exit;
+
+/// The mend of a fault that names none.
+const OTHERWISE: &str = "see `genesys-kafka schema` for what can stand there";
 
 const CONFIGURATION: Subject = Subject::new("config", "configuration");
 
@@ -25,6 +30,14 @@ pub(super) fn items(setup: &Setup) -> Vec<Item> {
     }]
 }
 
+/// The row of a warning, which is a fault that hinders nothing.
+pub(super) fn warning(subject: Subject, fault: &Fault) -> Item {
+    let mend = fault.mend.clone();
+    let mut bare = fault.clone();
+    bare.mend = None;
+    subject.warns(bare.to_string(), mend.unwrap_or_else(|| OTHERWISE.to_owned()))
+}
+
 /// The row of a fault.
 pub(super) fn fault(subject: Subject, located: &Located) -> Item {
     let fault = &located.fault;
@@ -36,8 +49,7 @@ pub(super) fn fault(subject: Subject, located: &Located) -> Item {
     let mut bare = located.clone();
     (bare.fault.nearest, bare.fault.mend) = (None, None);
     if parts.is_empty() {
-        let otherwise = "see `genesys-kafka schema` for what can stand there";
-        subject.fails_as(Exit::Config, &bare.to_string(), otherwise)
+        subject.fails_as(Exit::Config, &bare.to_string(), OTHERWISE)
     } else {
         subject.fails(Exit::Config, bare.to_string(), parts.join(" "))
     }
@@ -45,8 +57,6 @@ pub(super) fn fault(subject: Subject, located: &Located) -> Item {
 
 #[cfg(test)]
 mod tests {
-    use config_faults::Fault;
-
     use super::*;
     use crate::config::Origin;
 

@@ -10,8 +10,10 @@ mod configuration;
 mod files;
 mod item;
 mod kafka;
+mod operations;
 mod plugin;
 mod report;
+mod secrets;
 mod webhook;
 
 use std::path::PathBuf;
@@ -73,6 +75,8 @@ pub fn examine(setup: &Setup, offline: bool) -> Report {
     let (webhook, webhook_clock) = webhook.map(webhook::Receiver::items).unwrap_or_default();
     items.extend(webhook);
     items.extend(files);
+    items.extend(secrets::items(setup, config));
+    items.extend(operations::item(config.operations.listen.as_ref()));
     items.push(clock::item(SystemTime::now()));
     items.push(if offline {
         clock::SKEW.skipped(OFFLINE)

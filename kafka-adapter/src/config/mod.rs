@@ -26,7 +26,7 @@ pub use config_faults::{SecretError, SecretPlace};
 pub use draft::{Draft, Faults, Inputs, Setting, in_order};
 pub use effective::Effective;
 pub use environment::PREFIX;
-pub use exposed::warn_of_exposed;
+pub use exposed::{exposed, warn_of_exposed};
 pub use file::FILE_NAME;
 pub use listen::{Listen, ListenError};
 pub use origin::{Located, Origin};

@@ -34,6 +34,8 @@ pub struct Plugin {
 struct Report {
     faults: Vec<Fault>,
     #[serde(default)]
+    warnings: Vec<Fault>,
+    #[serde(default)]
     login: Option<Verified>,
 }
 
@@ -107,6 +109,15 @@ impl Plugin {
             return Err(failure(answer, &error));
         }
         Ok(report.faults.iter().map(one_line).collect())
+    }
+
+    /// What the plugin would rather see changed in a configuration that it takes; does not block. Nothing where it cannot
+    /// tell, which [`Plugin::check`] says.
+    #[must_use]
+    pub fn warnings(&self, config_json: &str) -> Vec<Fault> {
+        let report = self.ask(config_json, 0, 0).ok().and_then(|(_, _, report)| report);
+        let warnings = report.map(|report| report.warnings).unwrap_or_default();
+        warnings.iter().map(one_line).collect()
     }
 
     /// Has the plugin log in, and returns what it tells of that; blocks for at most about `timeout_ms`.

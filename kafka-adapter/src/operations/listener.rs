@@ -60,6 +60,18 @@ fn mend(reason: &io::Error) -> &'static str {
     }
 }
 
+/// Opens an address and closes it again.
+///
+/// # Errors
+/// As [`Listener::open`].
+pub fn probe(listen: &Listen) -> Result<(), OpenError> {
+    let opened = TcpListener::bind((listen.host(), listen.port()));
+    opened.map(drop).map_err(|reason| OpenError {
+        listen: listen.clone(),
+        reason,
+    })
+}
+
 /// An open listener; closed when dropped.
 #[derive(Debug)]
 pub struct Listener {

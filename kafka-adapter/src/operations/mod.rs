@@ -10,5 +10,5 @@ mod listener;
 mod readiness;
 
 pub use health::Health;
-pub use listener::{Listener, OpenError};
+pub use listener::{Listener, OpenError, probe};
 pub use readiness::{Part, Readiness, Reason};
