@@ -145,6 +145,8 @@ pub struct RunSettings {
     pub source_name: String,
     /// The audit's compliance tag.
     pub compliance_tag: String,
+    /// Hash of the last audit record of the run before, where it is known.
+    pub previous_hash: Option<[u8; 32]>,
     /// How much may be unresolved, and for how long after a stop.
     pub bounds: Bounds,
     /// Time between two metrics lines, in milliseconds; 0 for none.
@@ -183,6 +185,7 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Option<Summa
     let settings = RunSettings {
         source_name: config.source.name.clone(),
         compliance_tag: config.audit.compliance_tag.clone(),
+        previous_hash: destinations::previous_hash(config),
         bounds: Bounds {
             records: config.delivery.max_in_flight_records,
             bytes: config.delivery.max_in_flight_bytes,
@@ -230,7 +233,8 @@ pub fn run_feed<F: Feed, S: RunSink>(
         run_id.clone(),
         settings.source_name.clone(),
         settings.compliance_tag.clone(),
-    );
+    )
+    .citing(settings.previous_hash);
     let mut pipeline: Pipeline<F::Batch, S> = Pipeline::new(sink, chain, settings.source_name.clone());
     pipeline.note(AuditStatus::RunOpened, None, clock());
 

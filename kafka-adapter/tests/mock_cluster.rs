@@ -193,6 +193,7 @@ impl Bench {
         let settings = RunSettings {
             source_name: "main".to_owned(),
             compliance_tag: "data-governance-v1".to_owned(),
+            previous_hash: None,
             bounds: self.bounds,
             metrics_ms: 0,
             health: None,

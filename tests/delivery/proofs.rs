@@ -206,12 +206,17 @@ fn assert_audits_name(status: &str, topic: &str, audits: &[Audit], mut at: BTree
     );
 }
 
-/// The audit trail of one run: opened, contiguous, linked, each hash as documented, closed.
+/// The audit trail of one run that cites none before it: opened, contiguous, linked, each hash as documented, closed.
 pub(crate) fn assert_chain(audits: &[Audit]) {
+    assert_chain_after(audits, &Value::Null);
+}
+
+/// The same of a run whose first record cites this hash.
+pub(crate) fn assert_chain_after(audits: &[Audit], previous: &Value) {
     assert_eq!(audits.first().expect("an audit trail").status(), "run_opened");
     assert_eq!(audits.last().unwrap().status(), "run_closed");
     let run = &audits[0].body["runId"];
-    let mut previous = Value::Null;
+    let mut previous = previous.clone();
     for (place, audit) in audits.iter().enumerate() {
         let body = &audit.body;
         assert_eq!(

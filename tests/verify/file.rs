@@ -113,7 +113,7 @@ fn a_file_that_filled_its_disk_and_went_on_verifies() {
 }
 
 #[test]
-fn two_runs_in_one_file_are_two_chains_and_a_killed_one_is_told() {
+fn two_runs_in_one_file_are_two_chains_the_second_cites_the_first_and_a_killed_one_is_told() {
     let rig = to_file();
     let mut killed = rig.start();
     rig::wait_until_ingested(&mut killed, rig.simulator(), DEADLINE);
@@ -139,6 +139,21 @@ fn two_runs_in_one_file_are_two_chains_and_a_killed_one_is_told() {
         out[2].contains(" records of 2 runs: consistent, not authenticated"),
         "{out:#?}"
     );
+
+    // the second run cites the last record of the first, which survived the kill
+    let whole = lines(&rig.folder().join("audit.jsonl"));
+    let opened = whole
+        .iter()
+        .rposition(|line| line.contains("run_opened"))
+        .unwrap();
+    let json = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    assert_eq!(json(&whole[opened])["prevHash"], json(&whole[opened - 1])["hash"]);
+    let cites = ", cites a run that is not here";
+    assert!(out.iter().all(|line| !line.contains(cites)), "{out:#?}");
+    std::fs::write(rig.folder().join("second.jsonl"), whole[opened..].join("\n")).unwrap();
+    let (code, out, _) = verify(rig.folder(), &["second.jsonl"], b"");
+    assert_eq!(code, 0, "{out:#?}");
+    assert!(out[0].ends_with(cites), "{out:#?}");
 }
 
 #[test]

@@ -8,8 +8,9 @@
 //! An audit record is one JSON object on one line, without blanks between its members, and `hash` is its last
 //! member. The **canonical bytes** are the record as sent with `,"hash":"<64 hex digits>"` cut out, so they end with
 //! the closing brace. `hash` is the lower-case hexadecimal SHA-256 of the canonical bytes. `prevHash` is the `hash`
-//! of the record before it in the same run (`runId`), `null` in the first one. To verify: sort a run by `sequence`,
-//! drop byte-identical repeats, cut, hash, compare.
+//! of the record before it in the same run (`runId`); in the first one that of the last record of the run before, where
+//! that is known (in an audit file it is), else `null`. To verify: sort a run by `sequence`, drop byte-identical repeats,
+//! cut, hash, compare.
 
 mod counts;
 mod facts;
@@ -56,6 +57,15 @@ impl Chain {
             previous: None,
             name: Vec::with_capacity(256),
         }
+    }
+
+    /// Lets the first record cite the last one of the run before, by its hash.
+    #[must_use]
+    pub fn citing(mut self, previous: Option<[u8; 32]>) -> Self {
+        if self.is_empty() {
+            self.previous = previous;
+        }
+        self
     }
 
     /// Number of records in the chain.

@@ -5,10 +5,24 @@
 
 use crate::config::{AuditTo, Config, Destination};
 use crate::sink::{KafkaSettings, Outlet, Rotation, Routing, WebhookSettings};
+use crate::verify;
 
 /// Says whether anything goes to Kafka.
 pub(crate) fn uses_kafka(config: &Config) -> bool {
     config.delivery.to == Destination::Kafka || config.audit.to == AuditTo::Kafka
+}
+
+/// The hash of the last audit record of the run before, which its file holds.
+pub(super) fn previous_hash(config: &Config) -> Option<[u8; 32]> {
+    let path = config
+        .audit
+        .path
+        .as_ref()
+        .filter(|_| config.audit.to == AuditTo::File)?;
+    verify::last_hash(path).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "audit file cannot be read, the run cites none before it");
+        None
+    })
 }
 
 /// The outlet of each route.

@@ -134,6 +134,7 @@ fn settings() -> RunSettings {
     RunSettings {
         source_name: "main".to_owned(),
         compliance_tag: "tag".to_owned(),
+        previous_hash: None,
         bounds: Bounds {
             records: 100,
             bytes: 1 << 30,

@@ -18,7 +18,7 @@ use chain::Chain;
 use link::{Link, Text};
 use place::{Place, StreamName};
 
-pub use files::files;
+pub use files::{files, last_hash};
 pub use report::Report;
 pub use topic::topic;
 
