@@ -43,6 +43,7 @@ use breaker::Breaker;
 use closing::Stage;
 use isolation::Isolation;
 use key_gate::KeyGate;
+use reach::Blocked;
 use retry::Later;
 use window::{Entry, Leg, Origin, Status, Window};
 
@@ -66,15 +67,6 @@ enum Mode {
     Flow,
     Drain,
     Isolate(Isolation),
-}
-
-/// What stands in the way of every delivery until someone acts.
-#[derive(Debug)]
-struct Blocked {
-    /// The first failure that said so.
-    reason: String,
-    /// By the monotonic clock.
-    since_us: i64,
 }
 
 /// The state of a run; see the module.

@@ -9,6 +9,15 @@ use crate::sink::Sink;
 use super::Pipeline;
 use super::feed::Batch;
 
+/// What stands in the way of every delivery until someone acts.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    /// The first failure that said so.
+    pub(super) reason: String,
+    /// By the monotonic clock.
+    pub(super) since_us: i64,
+}
+
 impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Logs when the destination goes away and when it is back, once each.
     pub(super) fn note_reach(&mut self) {

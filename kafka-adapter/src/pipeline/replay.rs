@@ -11,9 +11,10 @@ use crate::sink::{Meaning, Route, Sink};
 use super::delivery::Step;
 use super::feed::Batch;
 use super::isolation::{Isolation, Verdict};
+use super::reach::Blocked;
 use super::retry::Tries;
 use super::window::{Leg, Status};
-use super::{Blocked, FIRST_PAUSE_US, LONGEST_PAUSE_US, Mode, PARKED_PAUSE_US, Pipeline};
+use super::{FIRST_PAUSE_US, LONGEST_PAUSE_US, Mode, PARKED_PAUSE_US, Pipeline};
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Goes as far as the present mode can without another outcome.
