@@ -15,7 +15,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
 struct Request {
@@ -42,13 +42,16 @@ static SPAWNER: LazyLock<Mutex<SyncSender<Request>>> = LazyLock::new(|| {
     Mutex::new(requests)
 });
 
-/// Starts a child that the kernel kills when this process ends, however it ends.
+/// Starts a child that the kernel kills when this process ends, however it ends, and that SIGINT ends unless it handles it.
 ///
 /// # Errors
 /// Those of [`Command::spawn`].
 pub fn spawn(mut command: Command) -> io::Result<Child> {
     let parent = getpid();
-    let bind_to_parent = move || {
+    let prepare = move || {
+        // a shell without job control ignores it for what it starts in the background, and children inherit that
+        // SAFETY: no handler is installed, the default is put back.
+        unsafe { nix::sys::signal::signal(Signal::SIGINT, SigHandler::SigDfl) }?;
         set_pdeathsig(Signal::SIGKILL)?;
         // the parent may have died before the request was made, and then no signal will come
         if getppid() == parent {
@@ -57,9 +60,9 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
             Err(io::Error::other("the test binary is gone"))
         }
     };
-    // SAFETY: the closure makes two system calls that are async-signal-safe, allocates only on the failing path
+    // SAFETY: the closure makes three system calls that are async-signal-safe, allocates only on the failing path
     // after which no lock is taken, and touches no memory of other threads.
-    unsafe { command.pre_exec(bind_to_parent) };
+    unsafe { command.pre_exec(prepare) };
     let (reply, answer) = sync_channel(1);
     SPAWNER
         .lock()
