@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use fault::Fault;
 pub use known::{nearest, types_at};
 pub use path::{child, entry, is_secret, join};
-pub use secret::{Exposure, SecretError, SecretPlace, shown_variable};
+pub use secret::{Exposure, SecretError, SecretPlace, shown_path, shown_variable};
 
 use path::Step;
 

@@ -4,10 +4,11 @@
 //! file above 64 KiB. Invariant: the value is a [`SecretString`] from the moment it is read, and every message names the
 //! place, not the content.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -38,7 +39,7 @@ pub enum SecretError {
         empty: bool,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("cannot read {}: {error}", shown_path(.path))]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -46,7 +47,7 @@ pub enum SecretError {
         error: std::io::Error,
     },
     /// The file holds nothing or too much.
-    #[error("{} {reason}", .path.display())]
+    #[error("{} {reason}", shown_path(.path))]
     Content {
         /// Path of the file.
         path: PathBuf,
@@ -70,6 +71,20 @@ pub fn shown_variable(name: &str) -> &str {
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if is_name { name } else { NO_NAME }
+}
+
+/// What is told in place of a path that leads nowhere: the secret itself was written where its file's path belongs.
+const NO_PATH: &str = "the file (its path is not shown: it leads nowhere, and may be the secret itself)";
+
+/// The path of a secret file as a message may show it: one that is absolute, or whose file or folder is there.
+#[must_use]
+pub fn shown_path(path: &Path) -> Cow<'_, str> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.is_absolute() || path.exists() || folder.is_some_and(Path::is_dir) {
+        path.to_string_lossy()
+    } else {
+        Cow::Borrowed(NO_PATH)
+    }
 }
 
 impl SecretError {
@@ -244,6 +259,22 @@ mod tests {
             ("", super::NO_NAME),
         ] {
             assert_eq!(super::shown_variable(name), shown);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_files_path_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        for shown in [
+            file.as_path(),
+            "/nonexistent/secret".as_ref(),
+            "src/absent".as_ref(),
+        ] {
+            assert_eq!(super::shown_path(shown), shown.to_str().unwrap());
+        }
+        for hidden in ["hB7-written_here", "whsec_c2VjcmV0/c2VjcmV0", ""] {
+            assert_eq!(super::shown_path(hidden.as_ref()), super::NO_PATH);
         }
     }
 }

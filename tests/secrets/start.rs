@@ -35,6 +35,32 @@ fn cases() -> Vec<Case> {
             vec![],
         ),
         (
+            "the secret where its file's path belongs",
+            lines(&format!(
+                "[source.config]\nclient_secret = {{ file = \"{CLIENT_SECRET}\" }}"
+            )),
+            vec![],
+        ),
+        (
+            "a signing secret where its file's path belongs",
+            hook(
+                &nobody,
+                &format!("secret = {{ file = \"{}\" }}", planted::webhook_secret()),
+            ),
+            vec![],
+        ),
+        (
+            "a password in the brokers' addresses",
+            "[kafka]\nbootstrap_servers = \"http://user:PLANTED-password@127.0.0.1:1\"\nstart_timeout_ms = 500\n".to_owned(),
+            vec![],
+        ),
+        (
+            "a password in a broker's address without a scheme",
+            "[kafka]\nbootstrap_servers = \"127.0.0.1:1,user:PLANTED-password@127.0.0.1:1\"\nstart_timeout_ms = 500\n"
+                .to_owned(),
+            vec![],
+        ),
+        (
             "a signing secret where its variable's name belongs",
             hook(
                 &nobody,

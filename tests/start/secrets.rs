@@ -136,6 +136,37 @@ fn written() -> Vec<Case> {
                 &said(8, "webhook.previous_secret", "WEBHOOK_PREVIOUS_SECRET"),
             ],
         ),
+        Case::new(
+            SOUND.replace(
+                "[delivery]",
+                &format!("client_secret = {{ env = \"{SECRET}\" }}\n[delivery]"),
+            ),
+            CREDENTIALS,
+            &[&format!(
+                "c.toml:4: source.config.client_secret: environment variable (its name is not shown: it is no name in \
+                 capitals, and may be the secret itself) is not set; {NO_SECRET}"
+            )],
+        ),
+        Case::new(
+            SOUND.replace(
+                "[delivery]",
+                &format!("client_secret = {{ file = \"{SECRET}\" }}\n[delivery]"),
+            ),
+            CREDENTIALS,
+            &[
+                "c.toml:4: source.config.client_secret: cannot read the file (its path is not shown: it leads nowhere, and may \
+                 be the secret itself): No such file or directory (os error 2); put it there, readable by this user, or set \
+                 client_secret = { env = \"OAUTH_CLIENT_SECRET\" }",
+            ],
+        ),
+        Case::new(
+            format!("{SOUND}[kafka]\nbootstrap_servers = \"user:{SECRET}@localhost:9092\"\n"),
+            CREDENTIALS,
+            &[
+                "c.toml:7: kafka.bootstrap_servers: carries a user name or password; leave them out, and set \
+                 \"sasl.username\" and \"sasl.password\" in [kafka.librdkafka]",
+            ],
+        ),
     ]
 }
 

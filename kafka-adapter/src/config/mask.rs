@@ -4,7 +4,7 @@
 //! secret is never shown, except the variable or file name that it is read from, which is no secret and is what an
 //! operator looks for.
 
-use config_faults::{child, is_secret, shown_variable};
+use config_faults::{child, is_secret, shown_path, shown_variable};
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -36,8 +36,13 @@ pub fn tree(path: &str, value: &Value) -> Value {
         Value::Array(entries) => Value::Array(entries.iter().map(|inner| tree(path, inner)).collect()),
         Value::Null => Value::Null,
         _ if hides(path) => Value::from(MASK),
-        // the secret itself, where its variable's name belongs
+        // the secret itself, where the name of its variable or the path of its file belongs
         Value::String(name) if is_secret(path) && path.ends_with(".env") && shown_variable(name) != name => {
+            Value::from(MASK)
+        }
+        Value::String(file)
+            if is_secret(path) && path.ends_with(".file") && shown_path(file.as_ref()) != file.as_str() =>
+        {
             Value::from(MASK)
         }
         Value::String(text) if path == WEBHOOK_URL => Value::from(origin(text)),
@@ -88,6 +93,8 @@ mod tests {
         let value = json!({
             "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
             "previous_secret": {"env": "the-secret-itself"},
+            "hook_secret": {"file": "the-secret-itself"},
+            "proxy_secret": {"file": "/run/secrets/proxy"},
             "api_token": "t0p",
             "passwords": ["a", {"b": 1}],
             "login": "https://me:pw@login.example/x",
@@ -99,6 +106,8 @@ mod tests {
             json!({
                 "client_secret": {"env": "OAUTH_CLIENT_SECRET"},
                 "previous_secret": {"env": MASK},
+                "hook_secret": {"file": MASK},
+                "proxy_secret": {"file": "/run/secrets/proxy"},
                 "api_token": MASK,
                 "passwords": [MASK, {"b": MASK}],
                 "login": format!("https://{MASK}@login.example/x"),

@@ -96,6 +96,13 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
 
 /// An address list that librdkafka would only log about, at run time.
 fn bootstrap_servers(servers: &str) -> Option<Fault> {
+    if servers.contains('@') {
+        return Some(
+            Fault::new("kafka.bootstrap_servers", "carries a user name or password").with_mend(
+                "leave them out, and set \"sasl.username\" and \"sasl.password\" in [kafka.librdkafka]",
+            ),
+        );
+    }
     let wrong = servers.split(',').map(str::trim).any(|server| {
         let bare = server.rsplit_once("://").map_or(server, |(_, bare)| bare);
         bare.is_empty()

@@ -1,7 +1,7 @@
 //! What the webhook sink needs to know, and why it cannot start.
 
 use config_faults::authorities::{self, AuthorityError};
-use config_faults::shown_variable;
+use config_faults::{shown_path, shown_variable};
 
 use super::signature::SigningKey;
 use crate::config::{SecretError, SecretPlace, Webhook};
@@ -72,7 +72,7 @@ pub(super) fn key(
     SigningKey::parse(&secret).map_err(|error| SettingsError::Key {
         place: match place {
             SecretPlace::Variable(name) => format!("environment variable {}", shown_variable(name)),
-            SecretPlace::File(path) => path.display().to_string(),
+            SecretPlace::File(path) => shown_path(path).into_owned(),
         },
         reason: error.to_string(),
     })
