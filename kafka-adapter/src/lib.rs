@@ -18,6 +18,7 @@ pub mod operations;
 pub mod pipeline;
 pub mod record;
 pub mod run;
+mod same_file;
 pub mod shutdown;
 pub mod sink;
 pub mod summary;

@@ -8,7 +8,12 @@ use crate::{CREDENTIALS, Case, EXIT_CONFIG, SECRET, SOON, SOUND, credentials, fa
 
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
-    let cases = [every_fault_in_one_pass(), syntax(), plain("events", "ws")];
+    let cases = [
+        every_fault_in_one_pass(),
+        shared_file(),
+        syntax(),
+        plain("events", "ws"),
+    ];
     let cases = cases
         .into_iter()
         .chain(exclusive())
@@ -129,6 +134,29 @@ fn keys_that_exclude_each_other_are_named() {
     for case in exclusive() {
         case.refused();
     }
+}
+
+/// The audit's file under another name, in the midst of other faults.
+fn shared_file() -> Case {
+    let config = format!(
+        "{SOUND}drain_ms = true\n[audit]\nto = \"file\"\npath = \"./same.jsonl\"\n[dead_letter]\npath = \"same.jsonl\"\n\
+         [operations]\nmetrics_ms = -1\n"
+    );
+    Case::new(
+        config,
+        CREDENTIALS,
+        &[
+            "c.toml:6: delivery.drain_ms: expected integer, found boolean",
+            "c.toml:9: audit.path: names the same file as dead_letter.path, but an audit file is rotated and holds audit \
+             records alone; give each its own",
+            "c.toml:13: operations.metrics_ms: must be at least 0, found -1",
+        ],
+    )
+}
+
+#[test]
+fn an_audit_file_that_is_another_file_too_is_told_with_all_other_faults() {
+    shared_file().refused();
 }
 
 fn out_of_bounds() -> Vec<Case> {

@@ -4,12 +4,14 @@
 //! refuses, so that one mistake is one fault. Invariant: it works on values that the schema may have refused.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use config_faults::{Fault, child};
 use serde_json::{Map, Value};
 
 use super::listen::Listen;
 use super::owned;
+use crate::same_file;
 
 /// Words of the design that this version does not know, by path: what they are for.
 const NOT_BUILT: [(&str, &str, &str); 1] = [(
@@ -61,6 +63,9 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
             Fault::new("audit.path", "is required, but missing: audit.to is `file`")
                 .with_mend("set it to a file"),
         );
+    }
+    if audit_to == "file" {
+        faults.extend(shared_audit_file(set));
     }
     if at(set, "kafka.replication_factor") == Some(&Value::from(0)) {
         faults.push(Fault::new(
@@ -146,6 +151,28 @@ fn topics(set: &Value) -> Vec<Fault> {
     faults
 }
 
+/// Other records in the file of the audit: what is deleted with a file set aside would be lost, and `verify` would not
+/// know them.
+fn shared_audit_file(set: &Value) -> Option<Fault> {
+    let text = |path: &str| at(set, path).and_then(Value::as_str);
+    let audit = text("audit.path")?;
+    let default = super::raw::DeadLetter::default().path;
+    let files = [
+        (
+            "dead_letter.path",
+            // one of the wrong type is another fault, and no file
+            at(set, "dead_letter.path").map_or(Some(default.as_str()), Value::as_str),
+        ),
+        ("control.path", text("control.path")),
+    ];
+    let (key, _) = files
+        .into_iter()
+        .find(|(_, file)| file.is_some_and(|file| same_file::is_same(Path::new(file), Path::new(audit))))?;
+    let message =
+        format!("names the same file as {key}, but an audit file is rotated and holds audit records alone");
+    Some(Fault::new("audit.path", message).with_mend("give each its own"))
+}
+
 /// Says whether anything goes to Kafka, as far as it was written.
 pub(super) fn to_kafka(set: &Value) -> bool {
     let text = |path: &str| at(set, path).and_then(Value::as_str);
@@ -219,6 +246,49 @@ mod tests {
             assert!(lines(&set).is_empty(), "{set}");
         }
         assert!(lines(&json!({"delivery": {"to": "lines"}})).is_empty());
+    }
+
+    #[test]
+    fn the_file_of_the_audit_is_nobody_elses_under_any_spelling() {
+        let lines_to = |audit: &Value, files: &Value| {
+            let mut set = json!({"delivery": {"to": "lines"}, "audit": audit});
+            for (key, path) in files.as_object().unwrap() {
+                set[key] = json!({"path": path});
+            }
+            lines(&set)
+        };
+        let to_file = json!({"to": "file", "path": "same.jsonl"});
+        let shared = |key: &str| {
+            format!(
+                "audit.path: names the same file as {key}, but an audit file is rotated and holds audit records alone; \
+                 give each its own"
+            )
+        };
+        for (audit, files, key) in [
+            (&to_file, json!({"dead_letter": "same.jsonl"}), "dead_letter.path"),
+            (
+                &to_file,
+                json!({"dead_letter": "./same.jsonl"}),
+                "dead_letter.path",
+            ),
+            (
+                &to_file,
+                json!({"dead_letter": "src/../same.jsonl"}),
+                "dead_letter.path",
+            ),
+            (&to_file, json!({"control": "./same.jsonl"}), "control.path"),
+            (
+                &json!({"to": "file", "path": "./genesys-dead-letters.jsonl"}),
+                json!({}),
+                "dead_letter.path",
+            ),
+        ] {
+            assert_eq!(lines_to(audit, &files), [shared(key)], "{files}");
+        }
+        let apart = json!({"dead_letter": "src/same.jsonl", "control": "src/./same.jsonl"});
+        assert!(lines_to(&to_file, &apart).is_empty());
+        let not_written = json!({"to": "lines", "path": "same.jsonl"});
+        assert!(lines_to(&not_written, &json!({"dead_letter": "same.jsonl"})).is_empty());
     }
 
     #[test]

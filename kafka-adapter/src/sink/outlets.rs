@@ -13,6 +13,7 @@ use super::routing::{Outlet, Routing};
 use super::{
     Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Rotation, Route, SendError, Sink, WebhookSink,
 };
+use crate::same_file::is_same;
 
 /// Why the outlets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ impl Outlets {
                 Outlet::Absent => Way::Absent,
                 Outlet::File(path) => {
                     // routes may share a file: one descriptor then, or the lengths would disagree
-                    let known = files.iter().position(|(other, _)| other == path);
+                    let known = files.iter().position(|(other, _)| is_same(other, path));
                     Way::File(match known {
                         Some(known) => known,
                         None => {
@@ -288,14 +289,16 @@ mod tests {
     fn routes_go_where_the_table_says_and_may_share_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("side.jsonl");
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
         let routing = Routing {
             events: Outlet::Lines,
             dead_letters: Outlet::File(path.clone()),
-            control: Outlet::File(path.clone()),
+            control: Outlet::File(folder.path().join("inner/../side.jsonl")),
             audit: Outlet::Lines,
             last_resort: Outlet::Absent,
         };
         let mut outlets = Outlets::start(routing, None, Box::new(std::io::sink())).unwrap();
+        assert_eq!(outlets.files.len(), 1, "one descriptor under both spellings");
         let mut outcomes = Vec::new();
         for (token, route) in [Route::Event, Route::DeadLetter, Route::Control, Route::Audit]
             .into_iter()
