@@ -1,6 +1,6 @@
 //! Files of certificate authorities that are trusted beside those of the system, PEM.
 //!
-//! Responsible for reading them. Refuses a file that holds no certificate or one that cannot anchor trust: whoever
+//! Responsible for reading them. Refuses a pipe, a file that holds no certificate or one that cannot anchor trust: whoever
 //! trusts nobody would only fail later, with a worse message. Invariant: every message names the file.
 
 use std::fs::File;
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+
+use crate::instead_of_file;
 
 /// Largest file that is read, in bytes: a whole system's bundle has a quarter of a megabyte.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -30,6 +32,14 @@ pub enum AuthorityError {
         path: PathBuf,
         /// What the operating system said.
         error: std::io::Error,
+    },
+    /// It is a pipe or a socket.
+    #[error("{} {said}", .path.display())]
+    NoFile {
+        /// Path of the pipe.
+        path: PathBuf,
+        /// What it is.
+        said: &'static str,
     },
     /// It is too large.
     #[error("{} holds more than 4 MiB, which is no file of certificates", .path.display())]
@@ -66,6 +76,12 @@ impl AuthorityError {
 /// # Errors
 /// [`AuthorityError`]; not retryable.
 pub fn read(path: &Path) -> Result<Vec<u8>, AuthorityError> {
+    if let Some(said) = instead_of_file(path) {
+        return Err(AuthorityError::NoFile {
+            path: path.to_owned(),
+            said,
+        });
+    }
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))

@@ -10,6 +10,7 @@ mod branch;
 mod fault;
 mod known;
 mod path;
+mod pipe;
 mod secret;
 mod translate;
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub use fault::Fault;
 pub use known::{nearest, types_at};
 pub use path::{child, entry, is_secret, join};
+pub use pipe::instead_of_file;
 pub use secret::{Exposure, SecretError, SecretPlace, shown_path, shown_variable};
 
 use path::Step;

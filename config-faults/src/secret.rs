@@ -1,7 +1,7 @@
 //! Where a secret is, an environment variable or a file, and how both sides read it.
 //!
-//! Responsible for reading it and for noticing a file that every user can read. Refuses an absent or empty secret and a
-//! file above 64 KiB. Invariant: the value is a [`SecretString`] from the moment it is read, and every message names the
+//! Responsible for reading it and for noticing a file that every user can read. Refuses an absent or empty secret, a pipe
+//! and a file above 64 KiB. Invariant: the value is a [`SecretString`] from the moment it is read, and every message names the
 //! place, not the content.
 
 use std::borrow::Cow;
@@ -11,6 +11,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+use crate::instead_of_file;
 
 /// Largest secret file that is read, in bytes; a bound against a path that names a log or a device.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -46,12 +48,12 @@ pub enum SecretError {
         /// What the operating system said.
         error: std::io::Error,
     },
-    /// The file holds nothing or too much.
+    /// The file is none, or holds nothing or too much.
     #[error("{} {reason}", shown_path(.path))]
     Content {
         /// Path of the file.
         path: PathBuf,
-        /// What is wrong with its content.
+        /// What is wrong with it or with its content.
         reason: &'static str,
     },
 }
@@ -114,6 +116,13 @@ impl SecretPlace {
             }
             Self::File(path) => path,
         };
+        let content = |reason| SecretError::Content {
+            path: path.clone(),
+            reason,
+        };
+        if let Some(said) = instead_of_file(path) {
+            return Err(content(said));
+        }
         let mut text = String::new();
         File::open(path)
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
@@ -121,10 +130,6 @@ impl SecretPlace {
                 path: path.clone(),
                 error,
             })?;
-        let content = |reason| SecretError::Content {
-            path: path.clone(),
-            reason,
-        };
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(content("holds more than 64 KiB, which is no secret"));
         }

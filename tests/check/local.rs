@@ -1,6 +1,7 @@
 //! What is on this machine: the configuration, the plugin, the files.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use simulator::Options;
 use support::{Launch, Receiver, Reply};
@@ -117,6 +118,61 @@ fn a_file_that_cannot_be_written_is_named_by_its_key() {
         !rig.folder().join("control.jsonl").exists(),
         "nothing is left behind"
     );
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_named_and_holds_nothing_up() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let rig = to_webhook(Options::default(), &receiver).set("dead_letter.path", "pipe");
+    let pipe = rig.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let checked = check(&rig, &[], &[]);
+    assert_eq!(
+        checked.rows("dead-letter file"),
+        [
+            "✗ dead_letter.path: pipe is a pipe, not a file",
+            "mend: name a regular file"
+        ]
+    );
+    let checked = check(&rig, &["--library", "./pipe"], &[]);
+    assert_eq!(
+        checked.rows("plugin"),
+        [
+            "✗ plugin `./pipe` is no shared library: it is a pipe, not a file".to_owned(),
+            format!(
+                "mend: set source.library to one that was built for {}",
+                std::env::consts::ARCH
+            )
+        ]
+    );
+    assert_eq!(checked.code, Some(78));
+}
+
+#[test]
+fn an_audit_file_that_is_another_file_too_is_a_fault_of_the_configuration() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let rig = to_webhook(Options::default(), &receiver)
+        .set("audit.to", "file")
+        .set("audit.path", "same.jsonl")
+        .set("control.path", "./same.jsonl");
+    let checked = check(&rig, &[], &[]);
+    let text = std::fs::read_to_string(rig.folder().join("genesys-kafka.toml")).unwrap();
+    let line = text
+        .lines()
+        .position(|line| line.starts_with("audit.path"))
+        .unwrap()
+        + 1;
+    assert_eq!(
+        checked.rows("configuration"),
+        [
+            format!(
+                "✗ FOLDER/genesys-kafka.toml:{line}: audit.path: names the same file as control.path, but an audit file is \
+                 rotated and holds audit records alone"
+            ),
+            "mend: give each its own".to_owned()
+        ]
+    );
+    assert_eq!(checked.code, Some(78));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Files of records that cannot be written: told at the start, not at the first record.
 
+use std::os::unix::net::UnixListener;
+
 use simulator::Options;
 use support::{Receiver, Reply, Rig};
 
-use crate::{EXIT_CONFIG, SOON, complaint};
+use crate::{EXIT_CONFIG, SOON, complaint, make_pipe};
 
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
-    KEYS.iter().map(|key| absent_folder(key)).collect()
+    let keys = KEYS.iter();
+    keys.flat_map(|key| [absent_folder(key), pipe(key)]).collect()
 }
 
 /// The keys of files that records go to in webhook mode.
@@ -18,6 +21,10 @@ fn unwritable(key: &str, path: &str, why: &str) -> String {
         "{key}: {path} cannot be written: {why}; create its folder and let this user write there, or set {key} to another \
          file"
     )
+}
+
+fn pipe(key: &str) -> String {
+    format!("{key}: pipe is a pipe, not a file; name a regular file")
 }
 
 fn absent_folder(key: &str) -> String {
@@ -34,6 +41,11 @@ fn a_file_that_cannot_be_written_is_named_by_its_key() {
     for key in KEYS {
         for (path, expected) in [
             ("absent/records.jsonl", absent_folder(key)),
+            ("pipe", pipe(key)),
+            (
+                "socket",
+                format!("{key}: socket is a socket, not a file; name a regular file"),
+            ),
             ("taken", unwritable(key, "taken", "Is a directory (os error 21)")),
             (
                 "plain/records.jsonl",
@@ -49,6 +61,8 @@ fn a_file_that_cannot_be_written_is_named_by_its_key() {
                 .set(key, path);
             std::fs::create_dir(rig.folder().join("taken")).unwrap();
             std::fs::write(rig.folder().join("plain"), "").unwrap();
+            make_pipe(&rig.folder().join("pipe"));
+            let _listener = UnixListener::bind(rig.folder().join("socket")).unwrap();
             let finished = rig.launch(&[]).run(SOON);
             assert_eq!(
                 (complaint(&finished), finished.status.code()),

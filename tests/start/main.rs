@@ -14,6 +14,7 @@ mod service;
 mod webhook;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use support::{Finished, Launch};
@@ -99,6 +100,11 @@ fn refused(config: &str, environment: &[(&'static str, String)], expected: &[imp
         );
         assert_eq!((code, &lines), (EXIT_CONFIG, &expected), "{command}");
     }
+}
+
+/// Makes a pipe that nobody is at the other end of: whoever opens it waits, until the deadline of [`SOON`] is over.
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// The credentials as a process takes them.

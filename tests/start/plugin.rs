@@ -4,7 +4,7 @@ use std::path::Path;
 
 use support::c::{Language, compile};
 
-use crate::{EXIT_CONFIG, SOUND, credentials, fails};
+use crate::{EXIT_CONFIG, SOUND, credentials, fails, make_pipe};
 
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
@@ -22,7 +22,7 @@ fn other_machine() -> (&'static str, u16) {
 }
 
 /// Files that are no plugin of this program's, and what is said of them.
-fn libraries() -> [(&'static str, String); 8] {
+fn libraries() -> [(&'static str, String); 9] {
     let arch = std::env::consts::ARCH;
     let symbols = plugin_abi::SYMBOLS;
     let all = symbols.join(", ");
@@ -38,6 +38,10 @@ fn libraries() -> [(&'static str, String); 8] {
             "plugin `./absent.so` not found; looked for ./absent.so; set source.library to its path".to_owned(),
         ),
         ("./text.so", no_library("./text.so", "it is no ELF file")),
+        (
+            "./pipe.so",
+            no_library("./pipe.so", "it is a pipe, not a file"),
+        ),
         (
             "./object.so",
             no_library("./object.so", "it is an ELF file of another kind"),
@@ -94,6 +98,7 @@ fn a_library_that_is_no_plugin_of_ours_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("text.so"), "just text, and enough of it\n").unwrap();
     std::fs::create_dir(folder.path().join("folder.so")).unwrap();
+    make_pipe(&folder.path().join("pipe.so"));
     // e_type 1 is an object file; e_machine names another processor
     patched(folder.path(), "object.so", 16, 1);
     patched(folder.path(), "foreign.so", 18, other_machine().1);

@@ -6,7 +6,7 @@ use std::path::Path;
 use simulator::Options;
 use support::{Receiver, Reply, Rig, Stream, rig, write_secret};
 
-use crate::{CREDENTIALS, Case, SECRET, SOON, SOUND, refused};
+use crate::{CREDENTIALS, Case, SECRET, SOON, SOUND, make_pipe, refused};
 
 /// A secret of Standard Webhooks.
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -78,6 +78,10 @@ fn files(folder: &Path) -> Vec<(String, String)> {
         ),
         (path("empty"), said(format!("{} is empty", path("empty")))),
         (
+            path("pipe"),
+            said(format!("{} is a pipe, not a file", path("pipe"))),
+        ),
+        (
             path("large"),
             said(format!(
                 "{} holds more than 64 KiB, which is no secret",
@@ -97,6 +101,7 @@ fn files(folder: &Path) -> Vec<(String, String)> {
 /// The files that [`files`] and [`of_webhook`] speak of.
 fn write_files(folder: &Path) {
     write_secret(&folder.join("empty"), " \n");
+    make_pipe(&folder.join("pipe"));
     write_secret(&folder.join("large"), &"x".repeat((64 << 10) + 1));
     std::fs::write(folder.join("binary"), [0xff, 0xfe]).unwrap();
     write_secret(&folder.join("short"), "whsec_aGk=");
@@ -193,6 +198,13 @@ fn of_webhook(folder: &Path) -> Vec<(String, String)> {
             format!(
                 "c.toml:10: webhook.secret: {} is empty; put a secret there: whsec_ and base64",
                 place("empty")
+            ),
+        ),
+        (
+            file("pipe"),
+            format!(
+                "c.toml:10: webhook.secret: {} is a pipe, not a file; put a secret there: whsec_ and base64",
+                place("pipe")
             ),
         ),
         (

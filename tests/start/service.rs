@@ -4,7 +4,7 @@ use simulator::Options;
 use support::tls::Terminator;
 use support::{Rig, free_port};
 
-use crate::{CREDENTIALS, Case, EXIT_UNAVAILABLE, SOON, SOUND, complaint};
+use crate::{CREDENTIALS, Case, EXIT_UNAVAILABLE, SOON, SOUND, complaint, make_pipe};
 
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
@@ -16,15 +16,15 @@ pub(crate) fn expected() -> Vec<String> {
         no_socket("h:1"),
     ];
     let ends = reasons.map(|reason| gave_up(&reason));
-    cases("/not.pem")
+    cases("/not.pem", "/pipe")
         .into_iter()
         .flat_map(|case| case.expected)
         .chain(ends)
         .collect()
 }
 
-/// Authorities that cannot be used; `text` is a file that holds no certificate.
-fn cases(text: &str) -> Vec<Case> {
+/// Authorities that cannot be used; `text` is a file that holds no certificate, `pipe` is none.
+fn cases(text: &str, pipe: &str) -> Vec<Case> {
     let case = |path: &str, said: String| {
         Case::new(
             SOUND.replace("[delivery]", &format!("ca_file = \"{path}\"\n[delivery]")),
@@ -42,6 +42,7 @@ fn cases(text: &str) -> Vec<Case> {
             format!("cannot read {absent}: No such file or directory (os error 2)"),
         ),
         case(text, format!("{text} holds no PEM certificate")),
+        case(pipe, format!("{pipe} is a pipe, not a file")),
     ]
 }
 
@@ -50,7 +51,9 @@ fn an_authority_that_is_none_is_told_with_all_other_faults() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.pem");
     std::fs::write(&text, "hello").unwrap();
-    for case in cases(&text.display().to_string()) {
+    let pipe = folder.path().join("pipe");
+    make_pipe(&pipe);
+    for case in cases(&text.display().to_string(), &pipe.display().to_string()) {
         case.refused();
     }
 }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use config_faults::{Fault, authorities, child};
+use config_faults::{Fault, authorities, child, instead_of_file};
 use serde_json::{Map, Value};
 
 use super::rules::{at, to_kafka};
@@ -40,6 +40,10 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
         .map(|error| fault(AUTHORITIES, error.to_string()).with_mend(authorities::MEND));
     let unread = |property: &str| {
         let path = named(property)?;
+        if let Some(said) = instead_of_file(path) {
+            let message = format!("{} {said}", path.display());
+            return Some(fault(property, message).with_mend("name a regular file"));
+        }
         let error = File::open(path).err()?;
         let message = format!("cannot read {}: {error}", path.display());
         Some(fault(property, message).with_mend("put it there, readable by this user"))
@@ -72,6 +76,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text.pem");
         std::fs::write(&text, "hello").unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert_eq!(
+            lines(
+                &json!({"security.protocol": "ssl", "ssl.ca.location": pipe, "ssl.certificate.location": pipe})
+            ),
+            [
+                format!(
+                    "kafka.librdkafka.\"ssl.ca.location\": {} is a pipe, not a file; name a file with the certificate of \
+                     the authority, PEM, or leave it out",
+                    pipe.display()
+                ),
+                format!(
+                    "kafka.librdkafka.\"ssl.certificate.location\": {} is a pipe, not a file; name a regular file",
+                    pipe.display()
+                ),
+            ]
+        );
         assert_eq!(
             lines(&json!({"security.protocol": "SSL", "ssl.ca.location": text, "ssl.key.location": "/nonexistent/key"})),
             [

@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use config_faults::instead_of_file;
+
 use super::error::LoadError;
 
 /// Bytes up to and including `e_machine`.
@@ -47,6 +49,9 @@ pub(super) fn check(path: &Path) -> Result<(), LoadError> {
         path: path.to_owned(),
         reason,
     };
+    if let Some(said) = instead_of_file(path) {
+        return Err(no_library(format!("it {said}")));
+    }
     let mut header = Vec::with_capacity(HEADER_BYTES);
     File::open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))

@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use config_faults::instead_of_file;
 use rotation::Rotator;
 
 use super::lines::push_line;
@@ -41,7 +42,7 @@ struct Open {
     file: File,
     /// Device and inode, which tell it from one that has taken its name.
     identity: (u64, u64),
-    /// Length up to the last good line, in bytes; a device or a pipe has none, and is never set aside.
+    /// Length up to the last good line, in bytes; a device has none, and is never set aside.
     bytes: u64,
 }
 
@@ -210,6 +211,9 @@ fn opened<'a>(open_file: &'a mut Option<Open>, path: &Path) -> io::Result<&'a mu
 /// Opens a file of lines for appending; half a line that a kill left at its end is closed first, so that it cannot
 /// swallow the next record.
 fn open(path: &Path) -> io::Result<Open> {
+    if let Some(said) = instead_of_file(path) {
+        return Err(io::Error::other(format!("it {said}")));
+    }
     let is_new = !path.exists();
     let mut file = OpenOptions::new()
         .read(true)

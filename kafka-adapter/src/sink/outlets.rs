@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use config_faults::instead_of_file;
 use crossbeam_channel::{Receiver, never};
 
 use super::kafka::{self, KafkaSettings, KafkaSink};
@@ -33,6 +34,16 @@ pub enum StartError {
         /// The system's words.
         reason: std::io::Error,
     },
+    /// A pipe or a socket is named where a file belongs. Not retryable.
+    #[error("{key}: {path} {said}; name a regular file")]
+    NoFile {
+        /// The configuration's key.
+        key: &'static str,
+        /// The path.
+        path: String,
+        /// What it is.
+        said: &'static str,
+    },
 }
 
 impl StartError {
@@ -41,7 +52,7 @@ impl StartError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Kafka(error) => error.is_retryable(),
-            Self::File { .. } => false,
+            Self::File { .. } | Self::NoFile { .. } => false,
         }
     }
 }
@@ -168,15 +179,23 @@ impl Outlets {
 /// A file that can be written at this moment: better refused now than at the first record, an hour later.
 ///
 /// # Errors
-/// [`StartError::File`]; not retryable.
+/// [`StartError::File`] or [`StartError::NoFile`]; not retryable.
 pub fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
     let file = RecordFile::new(path);
+    let key = match route {
+        Route::Audit => "audit.path",
+        Route::Control => "control.path",
+        Route::Event | Route::DeadLetter | Route::LastResort => "dead_letter.path",
+    };
+    if let Some(said) = instead_of_file(path) {
+        return Err(StartError::NoFile {
+            key,
+            path: file.shown().to_owned(),
+            said,
+        });
+    }
     file.probe().map_err(|reason| StartError::File {
-        key: match route {
-            Route::Audit => "audit.path",
-            Route::Control => "control.path",
-            Route::Event | Route::DeadLetter | Route::LastResort => "dead_letter.path",
-        },
+        key,
         path: file.shown().to_owned(),
         reason,
     })?;

@@ -131,6 +131,27 @@ fn a_try_leaves_a_torn_line_of_another_process_and_its_folder_as_they_are() {
 }
 
 #[test]
+fn a_pipe_that_took_the_place_of_the_file_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.jsonl");
+    let mut file = RecordFile::new(&path);
+    assert!(write(&mut file, &numbered(0..1), TIME_US)[0].is_ok());
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let outcomes = write(&mut file, &numbered(1..2), TIME_US);
+    assert_eq!(
+        outcomes[0].as_ref().unwrap_err().reason,
+        format!(
+            "{} cannot be written: it is a pipe, not a file; make room there, or let this user write it",
+            path.display()
+        )
+    );
+    fs::remove_file(&path).unwrap();
+    assert!(write(&mut file, &numbered(1..2), TIME_US)[0].is_ok());
+}
+
+#[test]
 fn a_file_that_cannot_be_written_blocks_and_works_once_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("records.jsonl");
