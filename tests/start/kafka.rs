@@ -167,6 +167,9 @@ fn without_a_spool_a_broker_that_is_not_there_is_an_error_that_says_why() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = listener.local_addr().unwrap().to_string();
     fails(&to(&mute, &topics), &silent(&mute), EXIT_UNAVAILABLE);
+    // librdkafka gives its first request up before the start does
+    let impatient = to(&mute, &topics).set("kafka.librdkafka.\"api.version.request.timeout.ms\"", 100);
+    fails(&impatient, &silent(&mute), EXIT_UNAVAILABLE);
     let folder = tempfile::tempdir().unwrap();
     let authority = folder.path().join("authority.pem");
     std::fs::write(&authority, Certificate::for_localhost().authority).unwrap();

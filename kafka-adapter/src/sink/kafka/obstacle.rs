@@ -15,6 +15,12 @@ pub(super) const FACILITY: &str = "FAIL";
 /// Longest text of librdkafka that is repeated, in bytes.
 const MAX_SAID_BYTES: usize = 300;
 
+/// librdkafka's words where a connection stands and nothing comes back: it guesses at a broker before 0.10.
+const UNANSWERED: [&str; 2] = [
+    "ApiVersionRequest failed: Local: Timed out",
+    "Connection setup timed out in state ",
+];
+
 /// What stands between us and the brokers; the later in this list, the more it needs an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
@@ -53,6 +59,8 @@ impl Obstacle {
             && !line.contains("ssl://")
         {
             Self::PerhapsTls
+        } else if UNANSWERED.iter().any(|text| has(text)) {
+            Self::Silence
         } else {
             let mut said: String = said
                 .replace("Connect to ipv4#", "connect to ")
@@ -162,6 +170,15 @@ mod tests {
                 "Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) \
                  suppressed)",
                 Obstacle::Said("connect to 127.0.0.1:9 failed: Connection refused".to_owned()),
+            ),
+            (
+                "ApiVersionRequest failed: Local: Timed out: probably due to broker version < 0.10 (see \
+                 api.version.request configuration) (after 10003ms in state APIVERSION_QUERY)",
+                Obstacle::Silence,
+            ),
+            (
+                "Connection setup timed out in state SSL_HANDSHAKE (after 30004ms in state SSL_HANDSHAKE)",
+                Obstacle::Silence,
             ),
             (
                 "Failed to resolve 'b:1': Name or service not known (after 0ms in state CONNECT)",
