@@ -61,11 +61,17 @@ fn a_webhook_that_takes_nothing_is_the_reason_and_its_path_is_not_told() {
     let rig = to_webhook(&receiver);
     let mut adapter = rig.start();
     let address = probe::address(&mut adapter);
-    for status in [404, 503] {
+    for (status, mend) in [
+        (404, "check the path of webhook.url"),
+        (503, "its receiver knows why: see its log"),
+    ] {
         wait_until_ready(address);
         receiver.script(move |_| Reply::Status(status));
         let reason = wait_for_reason(address, "sink");
-        assert_eq!(reason, format!("http://{} answered {status}", receiver.address()));
+        assert_eq!(
+            reason,
+            format!("http://{} answered {status} ({mend})", receiver.address())
+        );
         assert_eq!(ask(address, "GET", "/healthz").status, 200);
         receiver.script(|_| Reply::Status(200));
     }

@@ -1,7 +1,9 @@
 //! A receiver that takes nothing until someone acts: everything waits, one event at a time is tried, nothing is lost.
 
+use std::net::SocketAddr;
+
 use simulator::Options;
-use support::{Process, Receiver, Reply, Stream, rig, wait_until};
+use support::{Process, Receiver, Reply, Stream, free_port, probe, rig, wait_until};
 
 use crate::{DEADLINE, seen, words};
 
@@ -73,4 +75,35 @@ fn a_receiver_that_is_absent_at_the_start_is_waited_for() {
     let ended = rig::stop(&mut adapter, DEADLINE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
     assert_eq!(receiver.accepted(), 100);
+}
+
+#[test]
+fn one_event_is_enough_to_find_out_that_nobody_listens() {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let rig =
+        seen::rig_to(seen::burst(1, 1), &format!("http://{address}/hook")).set("operations.listen", "0");
+    let mut adapter = rig.start();
+    let listener = probe::address(&mut adapter);
+    // it would be `lag` besides after the 60 s of operations.max_lag_ms
+    let reason = probe::wait_for_reason(listener, "sink");
+    let expected = format!(
+        "http://{address} cannot be reached: Connection refused (os error 111) (check webhook.url and that its receiver \
+         runs)"
+    );
+    assert_eq!(reason, expected);
+    let line = adapter.wait_for_line(Stream::Stderr, words::DOWN, DEADLINE);
+    assert_eq!(
+        line.split_once(": ").unwrap().1,
+        format!("destination down, events are held and one at a time is tried reason=\"{expected}\"")
+    );
+    let receiver = Receiver::start_at(address, |_| Reply::Status(200));
+    adapter.wait_for_line(Stream::Stderr, words::OPEN, DEADLINE);
+    probe::wait_until_ready(listener);
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+    assert_eq!(
+        (ended.lines_with(words::DOWN), ended.lines_with(words::OPEN)),
+        (1, 1)
+    );
+    assert_eq!((receiver.count(), ended.count("/deadLetters")), (1, 0));
 }

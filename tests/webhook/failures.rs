@@ -107,7 +107,8 @@ fn an_event_that_always_fails_is_given_up_while_others_are_accepted_and_its_conv
     assert_eq!(
         of_bad["reason"].as_str().unwrap(),
         format!(
-            "given up after {attempts} attempts, 3 of them while other records were accepted: http://{} answered 500",
+            "given up after {attempts} attempts, 3 of them while other records were accepted: http://{} answered 500 (its \
+             receiver knows why: see its log)",
             receiver.address()
         )
     );

@@ -263,6 +263,57 @@ fn nothing_is_due_before_its_time_however_long_a_destination_is_down() {
 }
 
 #[test]
+fn one_event_alone_shows_within_seconds_that_its_destination_is_down() {
+    let mut pipeline = webhook(100, 1);
+    pipeline.take(events(&["a"]));
+    let (mut now_us, mut before_us) = (0, 0);
+    while pipeline.obstacle().is_none() {
+        before_us = now_us;
+        settle_all(&mut pipeline, now_us, |_| Some(LATER));
+        if pipeline.obstacle().is_none() {
+            now_us = pipeline.due_us().unwrap();
+        }
+    }
+    assert_eq!(pipeline.obstacle().as_deref(), Some("refused by the test"));
+    assert!(
+        before_us == now_us && (5_000_000..8_000_000).contains(&now_us),
+        "{now_us}"
+    );
+    let mut attempts = 0;
+    while attempts < 20 {
+        now_us = pipeline.due_us().unwrap();
+        attempts += settle_all(&mut pipeline, now_us, |_| Some(LATER)).len();
+    }
+    assert_eq!(pipeline.counters.dead_letters, 0, "no failure counts against it");
+    now_us = pipeline.due_us().unwrap();
+    settle_all(&mut pipeline, now_us, |_| None);
+    assert!(pipeline.is_idle() && pipeline.obstacle().is_none());
+}
+
+#[test]
+fn one_bad_event_is_no_obstacle_while_others_are_accepted_now_and_then() {
+    let mut pipeline = webhook(100, 1_000);
+    let poison = |sent: &Sent| (sent.route == Route::Event && sent.key == "poison").then_some(LATER);
+    pipeline.take(events(&["poison"]));
+    let mut failed = 0;
+    for second in 0..600_u32 {
+        let now_us = i64::from(second) * 1_000_000;
+        if second.is_multiple_of(4) {
+            let good = (100 + u64::from(second), Kind::Event, format!("good-{second}"));
+            pipeline.take(FakeBatch(vec![good]));
+        }
+        let sent = settle_all(&mut pipeline, now_us, poison);
+        failed += sent.iter().filter(|sent| poison(sent).is_some()).count();
+        assert_eq!(pipeline.obstacle(), None, "after {second} s");
+    }
+    assert!(failed > 15, "{failed}");
+    assert_eq!(
+        (pipeline.counters.events, pipeline.counters.dead_letters),
+        (150, 0)
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_written_holds_the_events_and_makes_no_turns() {
     let mut pipeline = webhook(100, 10);
     pipeline.take(events(&["a", "b"]));

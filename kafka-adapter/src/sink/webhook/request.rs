@@ -72,7 +72,12 @@ pub(super) async fn exchange(
         .body(body)
         .send()
         .await;
-    let mut response = sent.map_err(|error| failure(target, error))?;
+    let mut response = sent.map_err(|error| {
+        let is_timeout = error.is_timeout();
+        let mut failure = failure(target, error);
+        failure.reason.push_str(mend(is_timeout, &failure.reason));
+        failure
+    })?;
     let pause_ms = pause_ms(&response, now_us());
     let judged = status::judge(&target.to_string(), response.status().as_u16(), pause_ms);
     // The answer is known; what becomes of the rest only decides whether the connection is used again.
@@ -104,6 +109,18 @@ pub(super) fn failure(target: &Target, error: reqwest::Error) -> Failure {
     Failure {
         meaning: Meaning::Later { pause_ms: 0 },
         reason: format!("{target} {what}"),
+    }
+}
+
+/// What to look at where a request got no answer, unless the reason says it.
+fn mend(is_timeout: bool, reason: &str) -> &'static str {
+    if is_timeout {
+        " (check that its receiver keeps up, or raise webhook.timeout_ms)"
+    } else if reason.contains("; ") || MENDS.iter().any(|(text, _)| reason.contains(text)) {
+        // this program's own refusals and the messages below say it
+        ""
+    } else {
+        " (check webhook.url and that its receiver runs)"
     }
 }
 

@@ -27,8 +27,20 @@ pub(super) fn judge(endpoint: &str, status: u16, pause_ms: u64) -> Result<Landin
     };
     Err(Failure {
         meaning,
-        reason: format!("{endpoint} answered {status}"),
+        reason: format!("{endpoint} answered {status}{}", mend(status)),
     })
+}
+
+/// What to look at; nothing where the receiver has judged the event itself.
+fn mend(status: u16) -> &'static str {
+    match status {
+        300..=399 => " (set webhook.url to where it has moved)",
+        401 | 403 => " (check webhook.secret and that its receiver lets this sender in)",
+        404 | 405 | 410 => " (check the path of webhook.url)",
+        408 | 425 | 429 => " (its receiver asks for fewer requests: lower webhook.max_in_flight if it stays)",
+        400..=499 => "",
+        _ => " (its receiver knows why: see its log)",
+    }
 }
 
 #[cfg(test)]
@@ -51,8 +63,27 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_names_the_endpoint_and_the_status() {
-        let failure = judge("https://hooks.example:8443", 422, 0).unwrap_err();
-        assert_eq!(failure.reason, "https://hooks.example:8443 answered 422");
+    fn the_reason_names_the_endpoint_the_status_and_what_to_look_at() {
+        for (status, expected) in [
+            (422, "422"),
+            (307, "307 (set webhook.url to where it has moved)"),
+            (
+                403,
+                "403 (check webhook.secret and that its receiver lets this sender in)",
+            ),
+            (404, "404 (check the path of webhook.url)"),
+            (
+                429,
+                "429 (its receiver asks for fewer requests: lower webhook.max_in_flight if it stays)",
+            ),
+            (503, "503 (its receiver knows why: see its log)"),
+            (999, "999 (its receiver knows why: see its log)"),
+        ] {
+            let failure = judge("https://hooks.example:8443", status, 0).unwrap_err();
+            assert_eq!(
+                failure.reason,
+                format!("https://hooks.example:8443 answered {expected}")
+            );
+        }
     }
 }
