@@ -33,6 +33,9 @@ pub enum Reply {
     Silence,
     /// Sends a head with a status and then a byte of the body each 20 ms, without end.
     SlowBody(u16),
+    /// Sends a head with a status and then a body as fast as it can, up to 64 MiB: more than the sockets between the
+    /// two can hold of what nobody reads.
+    LongBody(u16),
     /// Resets the connection instead of an answer.
     Reset,
     /// Resets the connection in the middle of the head.
@@ -52,6 +55,7 @@ impl Reply {
             | Self::WithText(status, _)
             | Self::After(_, status)
             | Self::SlowBody(status)
+            | Self::LongBody(status)
             | Self::ResetInBody(status) => Some(*status),
             Self::Silence | Self::Reset | Self::ResetInHead => None,
         }
@@ -113,6 +117,8 @@ struct State {
     connections: usize,
     held: BTreeSet<usize>,
     most_held: usize,
+    /// Lengths of long bodies, as far as they could be written.
+    long_bodies: Vec<u64>,
 }
 
 /// A running receiver; gone when dropped.
@@ -156,6 +162,7 @@ impl Receiver {
             connections: 0,
             held: BTreeSet::new(),
             most_held: 0,
+            long_bodies: Vec::new(),
         }));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn({
@@ -216,6 +223,12 @@ impl Receiver {
     #[must_use]
     pub fn most_held(&self) -> usize {
         lock(&self.state).most_held
+    }
+
+    /// How many bytes could be written of each [`Reply::LongBody`] that is over.
+    #[must_use]
+    pub fn long_bodies(&self) -> Vec<u64> {
+        lock(&self.state).long_bodies.clone()
     }
 
     /// Changes what becomes of the requests that follow.
@@ -289,6 +302,11 @@ async fn connection(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         let held = Held(Arc::clone(&state), number);
         if let Reply::After(wait, _) = reply {
             tokio::time::sleep(wait).await;
+        }
+        if let Reply::LongBody(status) = reply {
+            let written_bytes = wire::answer_at_length(held, status, &mut stream).await;
+            lock(&state).long_bodies.push(written_bytes);
+            return;
         }
         wire::answer(held, &reply, &mut stream).await;
         if !matches!(

@@ -75,6 +75,25 @@ fn an_answer_of_success_counts_whatever_becomes_of_its_body() {
 }
 
 #[test]
+fn an_answer_that_goes_on_is_read_to_its_bound_and_costs_its_connection() {
+    let mut long = Some(Reply::LongBody(200));
+    let receiver = Receiver::start(move |_| long.take().unwrap_or(Reply::Status(200)));
+    // long enough that no deadline ends it
+    let rig = seen::rig(seen::burst(10, 10), &receiver).set("webhook.timeout_ms", 60_000);
+    let mut adapter = rig.start();
+    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
+    support::wait_until(DEADLINE, "the long body is over", || {
+        receiver.long_bodies().len() == 1
+    });
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+    // what is read of it, 64 KiB, and what the sockets between the two may hold (tcp(7): 4 MiB to send, 6 to receive)
+    let bytes = receiver.long_bodies()[0];
+    assert!(bytes < 16 << 20, "{bytes} bytes of an answer went out");
+    assert_eq!(receiver.count(), 10, "none is repeated");
+}
+
+#[test]
 fn an_event_that_always_fails_is_given_up_while_others_are_accepted_and_its_conversation_goes_on() {
     let mut bad = None;
     let receiver = Receiver::start(move |request| {

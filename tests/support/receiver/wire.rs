@@ -12,11 +12,37 @@ use super::Reply;
 /// Largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
+/// Longest body that is sent to whoever reads on, in bytes.
+const LONG_BODY_BYTES: usize = 64 << 20;
+
+fn head(status: u16, more: &str, length: usize) -> String {
+    format!("HTTP/1.1 {status} Scripted\r\n{more}content-length: {length}\r\n\r\n")
+}
+
+/// Answers with a long body until the client closes or has it all; returns how many bytes of it could be written.
+pub(super) async fn answer_at_length<H>(held: H, status: u16, stream: &mut TcpStream) -> u64 {
+    let mut written = 0;
+    drop(held);
+    if stream
+        .write_all(head(status, "", LONG_BODY_BYTES).as_bytes())
+        .await
+        .is_err()
+    {
+        return 0;
+    }
+    let block = vec![b'x'; 16 << 10];
+    while written < LONG_BODY_BYTES {
+        let rest = LONG_BODY_BYTES - written;
+        match stream.write(&block[..rest.min(block.len())]).await {
+            Ok(bytes @ 1..) => written += bytes,
+            _ => break,
+        }
+    }
+    written as u64
+}
+
 /// Does what the script says.
 pub(super) async fn answer<H>(held: H, reply: &Reply, stream: &mut TcpStream) {
-    let head = |status: u16, more: &str, length: usize| {
-        format!("HTTP/1.1 {status} Scripted\r\n{more}content-length: {length}\r\n\r\n")
-    };
     match reply {
         Reply::Status(status) | Reply::After(_, status) => {
             drop(held);
@@ -46,9 +72,9 @@ pub(super) async fn answer<H>(held: H, reply: &Reply, stream: &mut TcpStream) {
             while matches!(stream.read(&mut nothing).await, Ok(1..)) {}
             drop(held);
         }
+        Reply::LongBody(status) => drop(answer_at_length(held, *status, stream).await),
         Reply::SlowBody(status) => {
-            let head = head(*status, "", 1_000_000);
-            let mut sent = stream.write_all(head.as_bytes()).await;
+            let mut sent = stream.write_all(head(*status, "", 1_000_000).as_bytes()).await;
             while sent.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 sent = stream.write_all(b"x").await;
