@@ -280,10 +280,11 @@ pub fn run_feed<F: Feed, S: RunSink>(
 
     ends();
     let (counters, measure) = (pipeline.counters(), pipeline.measure());
+    let output_error = pipeline.sink().output_error();
     let stats = feed.stats().unwrap_or(stats);
     let summary = Summary {
         run_id,
-        ending: describe(&ending),
+        ending: describe(&ending, output_error.as_deref()),
         duration_ms: (monotonic_us() - begun_us) / 1000,
         committed: commits.last(),
         counters,
@@ -292,7 +293,6 @@ pub fn run_feed<F: Feed, S: RunSink>(
         figures: Figures::read(&stats, &counters, &measure, clock()),
         source: stats,
     };
-    let output_error = pipeline.sink().output_error();
     // batches go back to the source before it closes
     drop(pipeline);
     if let Err(error) = feed.close(CLOSE_MS) {
@@ -348,11 +348,13 @@ fn left_behind(summary: &Summary) -> u64 {
         .max(without_commit.saturating_sub(of_pipeline.resolved_behind))
 }
 
-fn describe(ending: &Ending) -> String {
+fn describe(ending: &Ending, output_error: Option<&str>) -> String {
     match ending {
         Ending::Ended => "source drained, everything resolved".to_owned(),
         Ending::SourceFailed(error) => format!("source failed: {error}"),
-        Ending::OutputClosed => "the reader of standard output went away".to_owned(),
+        Ending::OutputClosed => output_error
+            .unwrap_or("the reader of standard output went away")
+            .to_owned(),
         Ending::DeadlinePassed => "the time for draining was over".to_owned(),
     }
 }

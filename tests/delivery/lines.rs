@@ -8,9 +8,12 @@ use std::time::Duration;
 use serde_json::Value;
 use simulator::{Options, Simulator};
 use support::rig;
-use support::{Launch, Stream, child, wait_until};
+use support::{Launch, Receiver, Reply, Stream, child, wait_until};
 
 use crate::{DEADLINE, proofs};
+
+/// Exit code where something was left undelivered (`EX_UNAVAILABLE` of sysexits(3)).
+const EXIT_UNAVAILABLE: i32 = 69;
 
 /// Everything that the adapter is told: the region, the credentials, and where they really lead in a test.
 fn environment(simulator: &Simulator) -> [(&'static str, String); 6] {
@@ -141,4 +144,93 @@ fn a_reader_that_goes_away_drains_the_source_and_is_no_failure() {
     let summary: Value = serde_json::from_str(summary).unwrap();
     assert_eq!(summary["laws"]["frames"], 0, "{summary}");
     assert_eq!(summary["laws"]["adapter"], 0, "{summary}");
+}
+
+/// A program's end with a full disk under its standard output: its code, and its standard error.
+fn on_a_full_disk(mut command: Command) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("stderr.txt");
+    command
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(File::options().write(true).open("/dev/full").unwrap())
+        .stderr(File::create(&log).unwrap());
+    let mut program = child::spawn(command).unwrap();
+    let mut status = None;
+    wait_until(DEADLINE, "the program ends when its output is full", || {
+        status = program.try_wait().unwrap();
+        status.is_some()
+    });
+    let log = std::fs::read_to_string(&log).unwrap();
+    (status.and_then(|status| status.code()), log)
+}
+
+#[test]
+fn a_full_disk_under_standard_output_ends_a_run_and_is_told_with_the_mend() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let simulator = Simulator::start(Options {
+        rate: 200,
+        ..Options::default()
+    })
+    .unwrap();
+    for (to, rest) in [
+        ("lines", "; make room where it goes, or let it go elsewhere"),
+        (
+            "webhook",
+            ", and audit records go there; make room where it goes, or set audit.to = \"file\" and audit.path to a \
+             file",
+        ),
+    ] {
+        let mut command = Command::new(support::binary("genesys-kafka"));
+        command
+            .args(["run", "--to", to])
+            .envs(environment(&simulator))
+            .env("GENESYS_KAFKA__WEBHOOK__URL", receiver.url("/hook"))
+            .env("GENESYS_KAFKA__WEBHOOK__ALLOW_PRIVATE", "true");
+        let (code, log) = on_a_full_disk(command);
+        let said = format!("standard output cannot be written: No space left on device (os error 28){rest}");
+        assert_eq!(code, Some(EXIT_UNAVAILABLE), "{log}");
+        assert_eq!(
+            log.lines().last(),
+            Some(format!("genesys-kafka: {said}").as_str()),
+            "{log}"
+        );
+        let summary = log
+            .lines()
+            .find_map(|line| line.strip_prefix("summary "))
+            .unwrap();
+        let summary: Value = serde_json::from_str(summary).unwrap();
+        assert_eq!(summary["ending"], said.as_str());
+        assert_eq!(summary["laws"]["adapter"], 0, "{summary}");
+        assert!(!log.contains("went away"), "{log}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_and_cannot_be_printed_is_told_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    File::create(&audit).unwrap();
+    let audit = audit.display().to_string();
+    for arguments in [
+        &["check", "--offline", "--to", "lines"][..],
+        &["config", "--to", "lines"],
+        &["schema"],
+        &["schema", "event"],
+        &["verify", &audit],
+        &["--version"],
+    ] {
+        let mut command = Command::new(support::binary("genesys-kafka"));
+        command.args(arguments).env("GENESYS_KAFKA_LOG", "off");
+        assert_eq!(
+            on_a_full_disk(command),
+            (
+                Some(1),
+                "genesys-kafka: standard output cannot be written: No space left on device (os error 28); make room \
+                 where it goes, or let it go elsewhere\n"
+                    .to_owned()
+            ),
+            "{arguments:?}"
+        );
+    }
 }

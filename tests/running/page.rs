@@ -6,7 +6,7 @@ use std::path::Path;
 use support::workspace_root;
 
 /// Every state, and the module here, or the test elsewhere, that holds it.
-const STATES: [(&str, &str); 25] = [
+const STATES: [(&str, &str); 26] = [
     ("broker gone", "running/broker.rs"),
     ("topic deleted", "running/broker.rs"),
     (
@@ -17,6 +17,7 @@ const STATES: [(&str, &str); 25] = [
         "disk full where dead letters, audit or control records go",
         "running/disk.rs",
     ),
+    ("disk full where standard output goes", "delivery/lines.rs"),
     ("webhook down", "running/webhook.rs"),
     (
         "webhook wrong or forbidden (3xx, 401, 403, 404, 405, 410)",

@@ -154,9 +154,12 @@ pub enum Error {
     /// The log filter is wrong.
     #[error(transparent)]
     Logging(#[from] logging::Error),
-    /// Standard output, a signal handler or another service of the operating system failed.
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    /// Standard output took no more of what was asked for.
+    #[error("standard output cannot be written: {0}; make room where it goes, or let it go elsewhere")]
+    Output(#[from] io::Error),
+    /// The system took no handler of signals.
+    #[error("no handler of SIGINT and SIGTERM: {0}; start it as a process that may handle its signals")]
+    Signals(io::Error),
     /// The run failed.
     #[error(transparent)]
     Run(#[from] crate::run::Error),
@@ -184,8 +187,8 @@ impl Error {
             Self::Config(_) | Self::Logging(_) => Exit::Config,
             Self::Check(error) => Exit::of_source(error.status),
             // The reader of stdout has what it wanted: `genesys-kafka schema | head`.
-            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-            Self::Io(_) => Exit::Failure,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            Self::Output(_) | Self::Signals(_) => Exit::Failure,
             Self::Run(error) => run::exit(error),
             Self::Unverified(_) => Exit::Unavailable,
             Self::Broken { .. } => Exit::Broken,
@@ -199,7 +202,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::Config(_) | Self::Logging(_) | Self::Broken { .. } => false,
             Self::Check(error) => error.is_retryable(),
-            Self::Io(_) => true,
+            Self::Output(_) | Self::Signals(_) => true,
             Self::Run(error) => error.is_retryable(),
             Self::Unverified(error) => error.is_retryable(),
             Self::NotReady(exit) => *exit == Exit::Unavailable,
@@ -328,7 +331,13 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_no_failure() {
-        assert_eq!(Error::Io(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Success);
-        assert_eq!(Error::Io(io::ErrorKind::StorageFull.into()).exit(), Exit::Failure);
+        assert_eq!(
+            Error::Output(io::ErrorKind::BrokenPipe.into()).exit(),
+            Exit::Success
+        );
+        assert_eq!(
+            Error::Output(io::ErrorKind::StorageFull.into()).exit(),
+            Exit::Failure
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::shutdown::Shutdown;
 pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
     let prepare::Prepared { draft, plugin } = prepare::prepare(inputs)?;
     let (config, plugin) = ready(draft, plugin)?;
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals().map_err(Error::Signals)?;
     let (major, minor) = plugin.abi_version();
     let version = plugin
         .describe()

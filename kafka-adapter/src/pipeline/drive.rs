@@ -93,7 +93,7 @@ pub enum Ending {
     Ended,
     /// The source failed; what it had handed out is resolved.
     SourceFailed(FeedError),
-    /// The reader of standard output has gone.
+    /// Standard output takes no more: its reader has gone, or it cannot be written.
     OutputClosed,
     /// Records were still unresolved when the time for the rest was over.
     DeadlinePassed,

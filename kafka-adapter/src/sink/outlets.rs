@@ -157,18 +157,22 @@ impl Outlets {
     #[must_use]
     pub fn output_error(&self) -> Option<String> {
         let lines = self.lines.as_ref().filter(|lines| lines.closed())?;
-        if let Some(error) = lines.error() {
-            return Some(error.to_owned());
-        }
         let to_lines = |route: Route| matches!(self.ways[route.index()], Way::Lines);
-        if to_lines(Route::Event) {
-            return None;
-        }
-        let (what, key) = if to_lines(Route::Audit) {
-            ("audit", "audit.to = \"file\" and audit.path")
-        } else {
-            ("control", "control.path")
+        let (what, key) = match (to_lines(Route::Event), to_lines(Route::Audit)) {
+            (true, _) => {
+                let error = lines.error()?;
+                return Some(format!(
+                    "{error}; make room where it goes, or let it go elsewhere"
+                ));
+            }
+            (false, true) => ("audit", "audit.to = \"file\" and audit.path"),
+            (false, false) => ("control", "control.path"),
         };
+        if let Some(error) = lines.error() {
+            return Some(format!(
+                "{error}, and {what} records go there; make room where it goes, or set {key} to a file"
+            ));
+        }
         Some(format!(
             "the reader of standard output went away, and {what} records go there: what it did not read is not \
              committed; keep it open, or set {key} to a file"
