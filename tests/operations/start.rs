@@ -22,10 +22,10 @@ fn refused(listen: &str) -> Finished {
         finished.stderr.join("\n")
     );
     assert_eq!(rig.simulator().counters().connects, 0);
-    let config = format!("{}:", rig.folder().join("genesys-kafka.toml").display());
+    let place = format!("{}:", rig.place("operations.listen"));
     finished.stderr.retain(|line| line.starts_with("genesys-kafka: "));
     for line in &mut finished.stderr {
-        *line = line.replace(&config, "c.toml:");
+        *line = line.replace(&place, "c.toml:#:");
     }
     finished
 }
@@ -38,14 +38,14 @@ fn a_port_in_use_and_an_address_of_another_machine_are_named_with_their_mend() {
         (
             taken.as_str(),
             format!(
-                "genesys-kafka: operations.listen: 127.0.0.1:{taken} cannot be opened: Address already in use \
+                "genesys-kafka: c.toml:#: operations.listen: 127.0.0.1:{taken} cannot be opened: Address already in use \
                  (os error 98); stop what listens there, or set operations.listen to a free port"
             ),
         ),
         (
             // TEST-NET-1 (RFC 5737)
             "192.0.2.1:9464",
-            "genesys-kafka: operations.listen: 192.0.2.1:9464 cannot be opened: Cannot assign requested address \
+            "genesys-kafka: c.toml:#: operations.listen: 192.0.2.1:9464 cannot be opened: Cannot assign requested address \
              (os error 99); set operations.listen to an address of this machine"
                 .to_owned(),
         ),

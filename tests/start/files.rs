@@ -1,5 +1,7 @@
-//! Files of records that cannot be written: told at the start, not at the first record.
+//! Files of records that cannot be written, and a listener that cannot be opened: told at the start, all together, and not
+//! at the first record.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use simulator::Options;
@@ -9,12 +11,15 @@ use crate::{EXIT_CONFIG, SOON, complaint, make_pipe};
 
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
-    let keys = KEYS.iter();
-    keys.flat_map(|key| [absent_folder(key), pipe(key)]).collect()
+    let files = KEYS.iter().flat_map(|key| [absent_folder(key), pipe(key)]);
+    files.chain([taken("127.0.0.1:9464"), foreign()]).collect()
 }
 
 /// The keys of files that records go to in webhook mode.
 const KEYS: [&str; 3] = ["dead_letter.path", "audit.path", "control.path"];
+
+/// A file in a folder that is not there.
+const ABSENT: &str = "absent/records.jsonl";
 
 fn unwritable(key: &str, path: &str, why: &str) -> String {
     format!(
@@ -28,11 +33,70 @@ fn pipe(key: &str) -> String {
 }
 
 fn absent_folder(key: &str) -> String {
-    unwritable(
-        key,
-        "absent/records.jsonl",
-        "No such file or directory (os error 2)",
+    unwritable(key, ABSENT, "No such file or directory (os error 2)")
+}
+
+/// What is said of a port that another program has.
+fn taken(address: &str) -> String {
+    format!(
+        "operations.listen: {address} cannot be opened: Address already in use (os error 98); stop what listens there, or \
+         set operations.listen to a free port"
     )
+}
+
+/// What is said of an address that is another machine's: TEST-NET-1 (RFC 5737).
+fn foreign() -> String {
+    format!(
+        "operations.listen: {FOREIGN} cannot be opened: Cannot assign requested address (os error 99); set \
+         operations.listen to an address of this machine"
+    )
+}
+
+const FOREIGN: &str = "192.0.2.1:9464";
+
+#[test]
+fn every_file_and_the_listener_are_told_in_one_pass() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let in_use = other.local_addr().unwrap().to_string();
+    for (listen, said) in [(in_use.as_str(), taken(&in_use)), (FOREIGN, foreign())] {
+        let rig = Rig::new(Options::default())
+            .set("delivery.to", "webhook")
+            .set("webhook.url", receiver.url("/hook"))
+            .set("webhook.allow_private", true)
+            .set("audit.to", "file")
+            .set("operations.listen", listen);
+        let rig = KEYS.iter().fold(rig, |rig, key| rig.set(key, ABSENT));
+        let finished = rig.launch(&[]).run(SOON);
+        // the file's lines are in the order of the keys
+        let expected: Vec<String> = [
+            ("audit.path", absent_folder("audit.path")),
+            ("control.path", absent_folder("control.path")),
+            ("dead_letter.path", absent_folder("dead_letter.path")),
+            ("operations.listen", said),
+        ]
+        .iter()
+        .map(|(key, line)| format!("genesys-kafka: {}: {line}", rig.place(key)))
+        .collect();
+        assert_eq!(
+            (finished.stderr, finished.status.code()),
+            (expected, Some(EXIT_CONFIG))
+        );
+        assert_eq!(rig.simulator().counters().connects, 0);
+    }
+}
+
+#[test]
+fn a_variable_that_leads_to_such_a_file_is_named() {
+    let rig = Rig::new(Options::default()).set("delivery.to", "lines");
+    let launch = rig.launch(&[]).env("GENESYS_KAFKA__CONTROL__PATH", ABSENT);
+    let finished = launch.run(SOON);
+    let said = absent_folder("control.path");
+    let expected = format!("environment variable GENESYS_KAFKA__CONTROL__PATH: {said}");
+    assert_eq!(
+        (complaint(&finished), finished.status.code()),
+        (expected, Some(EXIT_CONFIG))
+    );
 }
 
 #[test]
@@ -40,7 +104,7 @@ fn a_file_that_cannot_be_written_is_named_by_its_key() {
     let receiver = Receiver::start(|_| Reply::Status(200));
     for key in KEYS {
         for (path, expected) in [
-            ("absent/records.jsonl", absent_folder(key)),
+            (ABSENT, absent_folder(key)),
             ("pipe", pipe(key)),
             (
                 "socket",
@@ -66,7 +130,7 @@ fn a_file_that_cannot_be_written_is_named_by_its_key() {
             let finished = rig.launch(&[]).run(SOON);
             assert_eq!(
                 (complaint(&finished), finished.status.code()),
-                (expected, Some(EXIT_CONFIG))
+                (format!("{}: {expected}", rig.place(key)), Some(EXIT_CONFIG))
             );
             assert_eq!(rig.simulator().counters().connects, 0);
         }

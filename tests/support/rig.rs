@@ -22,6 +22,9 @@ pub const CREDENTIALS: [(&str, &str); 2] = [
     ("OAUTH_CLIENT_SECRET", "sim-secret"),
 ];
 
+/// The adapter's configuration file.
+const CONFIG: &str = "genesys-kafka.toml";
+
 /// A simulator, and the settings of the adapters that are started against it.
 #[derive(Debug)]
 pub struct Rig {
@@ -98,7 +101,7 @@ impl Rig {
     /// # Panics
     /// If the file cannot be written.
     pub fn write_config(&self) -> PathBuf {
-        let path = self.folder.path().join("genesys-kafka.toml");
+        let path = self.folder.path().join(CONFIG);
         let mut text = String::new();
         for (key, value) in &self.settings {
             // JSON scalars and arrays of them are TOML as well
@@ -106,6 +109,16 @@ impl Rig {
         }
         std::fs::write(&path, text).expect("the configuration file");
         path
+    }
+
+    /// Where the configuration file sets a key, as a fault names it: the file and its line.
+    ///
+    /// # Panics
+    /// If nothing sets it.
+    pub fn place(&self, key: &str) -> String {
+        let line = self.settings.keys().position(|known| known == key);
+        let line = line.expect("a key that was set") + 1;
+        format!("{}:{line}", self.folder.path().join(CONFIG).display())
     }
 
     /// `genesys-kafka run` with this configuration, further flags and the simulator's credentials, not yet started.

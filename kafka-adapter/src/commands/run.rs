@@ -1,14 +1,19 @@
 //! `genesys-kafka run`: deliver until a signal or the end of the source.
 //!
-//! Responsible for the order: configuration and plugin first, then signals, then the pipeline. Refuses to open a
+//! Responsible for the order: configuration and plugin first, then this machine's files and port, then signals, then the
+//! pipeline. Refuses to open a
 //! source while one fault is known. Invariant: the first signal drains, the second exits at once.
 
+use config_faults::Fault;
+
 use super::{Error, prepare};
-use crate::config::{Draft, Faults, Inputs};
+use crate::config::{Config, Draft, Faults, Inputs};
 use crate::exit::Exit;
 use crate::host::Plugin;
+use crate::operations;
 use crate::run;
 use crate::shutdown::Shutdown;
+use crate::sink::{Outlet, try_file};
 
 /// Runs as configured.
 pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
@@ -27,13 +32,27 @@ pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
 }
 
 /// Configuration and plugin, or every fault; a plugin that could not be loaded is one of them.
-fn ready(draft: Draft, plugin: Option<Plugin>) -> Result<(crate::config::Config, Plugin), Faults> {
+fn ready(draft: Draft, plugin: Option<Plugin>) -> Result<(Config, Plugin), Faults> {
     let located = draft.faults().to_vec();
-    let (config, _) = draft.build()?;
+    let (config, effective) = draft.build()?;
+    effective.refuse(surroundings(&config))?;
     // `prepare` leaves the plugin out only together with a fault, on which `build` has just failed.
     plugin
         .map(|plugin| (config, plugin))
         .ok_or(Faults { faults: located })
+}
+
+/// What this machine refuses of a sound configuration: each file of records is tried, and the listener's address. The start
+/// tries them once more, since they may change in between.
+fn surroundings(config: &Config) -> Vec<Fault> {
+    let routing = run::routing(config);
+    let files = routing.table().into_iter().filter_map(|(route, outlet)| {
+        let Outlet::File(path) = outlet else { return None };
+        try_file(path, route).err().map(|error| error.fault())
+    });
+    let listen = config.operations.listen.as_ref();
+    let listener = listen.and_then(|listen| operations::probe(listen).err());
+    files.chain(listener.map(|error| error.fault())).collect()
 }
 
 /// What the end of a run means for the program.

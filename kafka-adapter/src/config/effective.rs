@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use config_faults::child;
+use config_faults::{Fault, child};
 use serde_json::{Map, Value};
 
+use super::draft::{Faults, in_order};
 use super::mask;
 use super::origin::{Merged, Origin};
 
@@ -48,6 +49,20 @@ impl Effective {
     #[must_use]
     pub fn origin(&self, path: &str) -> Origin {
         self.merged.origin(path).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// Refuses the configuration for what its values lead to, each fault with the origin of its value.
+    ///
+    /// # Errors
+    /// [`Faults`] unless there is none; not retryable.
+    pub fn refuse(&self, faults: Vec<Fault>) -> Result<(), Faults> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let located = faults.into_iter().map(|fault| self.merged.located(fault));
+        Err(Faults {
+            faults: in_order(located.collect()),
+        })
     }
 
     /// Writes the configuration as TOML, the origin of each value in a comment behind it.

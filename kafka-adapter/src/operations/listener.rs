@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use config_faults::Fault;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -36,7 +37,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Why the listener cannot be opened. Not retryable.
 #[derive(Debug, thiserror::Error)]
-#[error("operations.listen: {listen} cannot be opened: {reason}; {}", mend(.reason))]
+#[error("{}", self.fault())]
 pub struct OpenError {
     /// The address as it is configured.
     pub listen: Listen,
@@ -45,6 +46,17 @@ pub struct OpenError {
 }
 
 impl OpenError {
+    /// The same as a fault of its key.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let Self { listen, reason } = self;
+        Fault::new(
+            "operations.listen",
+            format!("{listen} cannot be opened: {reason}"),
+        )
+        .with_mend(mend(reason))
+    }
+
     /// Says whether the same start may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

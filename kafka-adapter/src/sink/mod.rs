@@ -11,6 +11,7 @@ mod lines;
 mod meaning;
 mod outlets;
 mod routing;
+mod trial;
 mod webhook;
 
 use crossbeam_channel::Receiver;
@@ -25,8 +26,9 @@ pub use kafka::{
 };
 pub use lines::LinesSink;
 pub use meaning::Meaning;
-pub use outlets::{Outlets, StartError, try_file};
+pub use outlets::{Outlets, StartError};
 pub use routing::{Outlet, Routing};
+pub use trial::{FileError, FileReason, try_file};
 pub use webhook::{
     Probe, ProbeAnswer, ProbeError, SettingsError as WebhookError, WebhookSettings, WebhookSink,
 };

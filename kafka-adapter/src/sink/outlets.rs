@@ -4,13 +4,13 @@
 //! route without an outlet. Invariant: a route has one outlet for the whole run.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use config_faults::instead_of_file;
 use crossbeam_channel::{Receiver, never};
 
 use super::kafka::{self, KafkaSettings, KafkaSink};
 use super::routing::{Outlet, Routing};
+use super::trial::{FileError, try_file};
 use super::{
     Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Rotation, Route, SendError, Sink, WebhookSink,
 };
@@ -23,27 +23,8 @@ pub enum StartError {
     #[error(transparent)]
     Kafka(#[from] kafka::StartError),
     /// A file cannot be written. Not retryable.
-    #[error(
-        "{key}: {path} cannot be written: {reason}; create its folder and let this user write there, or set {key} to another file"
-    )]
-    File {
-        /// The configuration's key.
-        key: &'static str,
-        /// The file.
-        path: String,
-        /// The system's words.
-        reason: std::io::Error,
-    },
-    /// A pipe or a socket is named where a file belongs. Not retryable.
-    #[error("{key}: {path} {said}; name a regular file")]
-    NoFile {
-        /// The configuration's key.
-        key: &'static str,
-        /// The path.
-        path: String,
-        /// What it is.
-        said: &'static str,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl StartError {
@@ -52,7 +33,7 @@ impl StartError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Kafka(error) => error.is_retryable(),
-            Self::File { .. } | Self::NoFile { .. } => false,
+            Self::File(error) => error.is_retryable(),
         }
     }
 }
@@ -178,32 +159,6 @@ impl Outlets {
              committed; keep it open, or set {key} to a file"
         ))
     }
-}
-
-/// A file that can be written at this moment: better refused now than at the first record, an hour later.
-///
-/// # Errors
-/// [`StartError::File`] or [`StartError::NoFile`]; not retryable.
-pub fn try_file(path: &Path, route: Route) -> Result<RecordFile, StartError> {
-    let file = RecordFile::new(path);
-    let key = match route {
-        Route::Audit => "audit.path",
-        Route::Control => "control.path",
-        Route::Event | Route::DeadLetter | Route::LastResort => "dead_letter.path",
-    };
-    if let Some(said) = instead_of_file(path) {
-        return Err(StartError::NoFile {
-            key,
-            path: file.shown().to_owned(),
-            said,
-        });
-    }
-    file.probe().map_err(|reason| StartError::File {
-        key,
-        path: file.shown().to_owned(),
-        reason,
-    })?;
-    Ok(file)
 }
 
 impl Sink for Outlets {
