@@ -22,6 +22,8 @@ pub use path::{child, entry, is_secret, join};
 pub use pipe::instead_of_file;
 pub use secret::{Exposure, SecretError, SecretPlace, shown_path, shown_variable};
 
+pub use translate::type_name;
+
 use path::Step;
 
 /// Holds `value` against `schema` and returns every fault, ordered by path (array entries by number).

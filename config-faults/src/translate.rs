@@ -235,7 +235,8 @@ fn count_entries(limit: u64) -> String {
 }
 
 /// The type of a value in the words of JSON Schema, but for its objects: TOML, which people write, has tables.
-pub(crate) fn type_name(value: &Value) -> &'static str {
+#[must_use]
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",

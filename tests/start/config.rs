@@ -11,6 +11,7 @@ pub(crate) fn expected() -> Vec<String> {
     let cases = [
         every_fault_in_one_pass(),
         shared_file(),
+        of_variables(),
         syntax(),
         plain("events", "ws"),
     ];
@@ -67,6 +68,62 @@ fn every_fault_in_one_pass() -> Case {
 #[test]
 fn every_fault_is_reported_in_one_pass_the_files_by_line_and_then_the_environments() {
     every_fault_in_one_pass().refused();
+}
+
+/// Variables whose names lead past the keys, or whose secret is not there, beside layers that say it right.
+fn of_variables() -> Case {
+    let config = "[source.config]\nregion = \"us-east-1\"\n[delivery]\nto = \"webhook\"\n[webhook]\nurl = \
+                  \"https://hooks.example/\"\n";
+    let environment = [
+        CREDENTIALS,
+        &[
+            ("GENESYS_KAFKA__AUDIT", "lines"),
+            ("GENESYS_KAFKA__AUDIT__TO", "lines"),
+            ("GENESYS_KAFKA__DEAD_LETTER", "7"),
+            ("GENESYS_KAFKA__DELIVRY__TO", "lines"),
+            ("GENESYS_KAFKA__WEBHOOK__SECRET__ENV", "HOOK_SECRET"),
+        ],
+    ]
+    .concat();
+    Case::new(
+        config,
+        &environment,
+        &[
+            "environment variable GENESYS_KAFKA__AUDIT: audit: expected table, found string",
+            "environment variable GENESYS_KAFKA__DEAD_LETTER: dead_letter: expected table, found integer",
+            "environment variable GENESYS_KAFKA__DELIVRY__TO: delivry: unknown key; did you mean `delivery`? known keys \
+             here: `audit`, `control`, `dead_letter`, `delivery`, `kafka`, `operations`, `source`, `webhook`",
+            "environment variable GENESYS_KAFKA__WEBHOOK__SECRET__ENV: webhook.secret: environment variable HOOK_SECRET \
+             is not set; put a secret there: whsec_ and base64",
+        ],
+    )
+}
+
+#[test]
+fn what_a_variable_set_wrong_names_the_variable() {
+    of_variables().refused();
+}
+
+#[test]
+fn a_section_that_is_set_to_a_word_is_refused_also_where_flags_set_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut environment = credentials();
+    environment.push(("GENESYS_KAFKA__DELIVERY", "lines".to_owned()));
+    for arguments in [
+        &["config", "--config", "c.toml", "--to", "lines"][..],
+        &["run", "--config", "c.toml", "--to", "lines"],
+    ] {
+        assert_eq!(
+            fails(folder.path(), SOUND, arguments, &environment),
+            (
+                EXIT_CONFIG,
+                vec![
+                    "genesys-kafka: environment variable GENESYS_KAFKA__DELIVERY: delivery: expected table, found string"
+                        .to_owned()
+                ]
+            )
+        );
+    }
 }
 
 #[test]

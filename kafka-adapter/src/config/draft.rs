@@ -108,6 +108,7 @@ impl Draft {
             let keys: Vec<String> = setting.key.split('.').map(str::to_owned).collect();
             merged.set(&keys, setting.value.clone(), &Origin::Flag(setting.flag));
         }
+        faults.append(&mut merged.displaced);
         let mut draft = Self {
             file,
             merged,

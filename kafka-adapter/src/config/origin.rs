@@ -1,13 +1,14 @@
 //! Where each value of the configuration comes from.
 //!
-//! Responsible for merging the layers (defaults, file, environment, flags) value by value. Refuses nothing: what is
-//! wrong shows when the merged value is checked. Invariant: every value that is not a default has an origin.
+//! Responsible for merging the layers (defaults, file, environment, flags) value by value. Refuses nothing but a value that
+//! stands where a later layer needs a table: what else is wrong shows when the merged value is checked. Invariant: every
+//! value that is not a default has an origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use config_faults::{Fault, child, entry};
+use config_faults::{Fault, child, entry, type_name};
 use serde_json::{Map, Value};
 
 /// Where a value comes from.
@@ -78,6 +79,8 @@ pub(super) struct Merged {
     /// What was set; defaults are not in it.
     pub(super) value: Map<String, Value>,
     origins: BTreeMap<String, Origin>,
+    /// The faults of values that gave way to a table, which no later check can see.
+    pub(super) displaced: Vec<Located>,
 }
 
 impl Merged {
@@ -95,8 +98,14 @@ impl Merged {
                 .entry(key.clone())
                 .or_insert_with(|| Value::Object(Map::new()));
             if !inner.is_object() {
+                let message = format!("expected table, found {}", type_name(inner));
+                self.displaced.push(Located {
+                    fault: Fault::new(path.clone(), message),
+                    origin: self.origins.get(&path).cloned(),
+                });
                 *inner = Value::Object(Map::new());
-                self.origins.remove(&path);
+                self.origins
+                    .retain(|known, _| known != &path && !is_below(known, &path));
             }
             let Value::Object(map) = inner else { return };
             here = map;
@@ -145,9 +154,16 @@ impl Merged {
         }
     }
 
-    /// Adds the origin to a fault.
+    /// Adds the origin to a fault. A table that only its keys made has theirs: who set `webhook.secret.env` alone has
+    /// written all there is of `webhook.secret`.
     pub(super) fn located(&self, fault: Fault) -> Located {
-        let origin = self.nearest_origin(&fault.path).cloned();
+        let path = fault.path.as_str();
+        let inside = || {
+            let mut origins = self.origins.iter();
+            origins.find_map(|(known, origin)| is_below(known, path).then_some(origin))
+        };
+        let origin = self.origin(path).or_else(inside);
+        let origin = origin.or_else(|| self.nearest_origin(path)).cloned();
         Located { fault, origin }
     }
 }
@@ -177,7 +193,7 @@ fn record(origins: &mut BTreeMap<String, Origin>, path: &str, value: &Value, ori
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Merged, Origin};
+    use super::{Fault, Merged, Origin};
 
     fn keys(path: &str) -> Vec<String> {
         path.split('.').map(str::to_owned).collect()
@@ -217,5 +233,36 @@ mod tests {
         merged.set(&keys("a.b.e"), json!(8), &Origin::Flag("--e"));
         assert_eq!(Value::Object(merged.value.clone()), json!({"a": {"b": {"e": 8}}}));
         assert_eq!(merged.nearest_origin("z"), None);
+        assert_eq!(
+            merged
+                .displaced
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["environment variable V: a.b: expected table, found integer"]
+        );
+    }
+
+    #[test]
+    fn a_fault_of_a_table_that_only_its_keys_made_has_their_origin() {
+        let mut merged = Merged::default();
+        let file = Origin::File {
+            path: "c.toml".into(),
+            line: 3,
+        };
+        merged.open_table(&keys("webhook"), &file);
+        merged.set(
+            &keys("webhook.secret.env"),
+            json!("X"),
+            &Origin::Environment("V".into()),
+        );
+        for (path, line) in [
+            ("webhook.secret", "environment variable V: webhook.secret: no"),
+            ("webhook.secret.file", "c.toml:3: webhook.secret.file: no"),
+            ("webhook.url", "c.toml:3: webhook.url: no"),
+            ("web", "web: no"),
+        ] {
+            assert_eq!(merged.located(Fault::new(path, "no")).to_string(), line);
+        }
     }
 }
