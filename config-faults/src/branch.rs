@@ -135,20 +135,8 @@ fn wrong_type(
 ) -> (Vec<Step>, Fault) {
     let found = error.instance().as_ref();
     let mut words: Vec<&Value> = Vec::new();
-    let only_words = all.iter().all(|branch| {
-        branch.iter().any(|one| match one.kind() {
-            Kind::Constant { expected_value } => {
-                words.push(expected_value);
-                true
-            }
-            Kind::Enum { options } => {
-                words.extend(options.as_array().into_iter().flatten());
-                true
-            }
-            _ => matches!(one.kind(), Kind::Type { .. }) && !words.is_empty() && null_only(one),
-        })
-    });
-    if only_words {
+    let only_words = all.iter().all(|branch| take_words(branch, &mut words));
+    if only_words && !words.is_empty() {
         words.retain(|word| !word.is_null());
         return translate.not_one_of(at.to_vec(), &words, found);
     }
@@ -158,6 +146,24 @@ fn wrong_type(
         type_name(found)
     );
     fault(at.to_vec(), message)
+}
+
+/// Says whether a branch takes words alone, or `null` alone, and adds its words; documented words are branches of their own.
+fn take_words<'a>(branch: Branch<'a>, words: &mut Vec<&'a Value>) -> bool {
+    branch.iter().any(|one| match one.kind() {
+        Kind::Constant { expected_value } => {
+            words.push(expected_value);
+            true
+        }
+        Kind::Enum { options } => {
+            words.extend(options.as_array().into_iter().flatten());
+            true
+        }
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            context.iter().all(|inner| take_words(inner, words))
+        }
+        _ => null_only(one),
+    })
 }
 
 /// A branch that takes `null` alone, as schemars adds to an option.
@@ -317,6 +323,27 @@ mod tests {
             lines(&schema, &json!({"to": "files"})),
             ["to: expected one of `file`, `kafka`, found `files`; did you mean `file`?"]
         );
+    }
+
+    #[test]
+    fn optional_words_with_documentation_are_listed_in_the_same_way() {
+        let words =
+            json!({"oneOf": [{"type": "string", "const": "kafka"}, {"type": "string", "const": "file"}]});
+        let property = json!({"anyOf": [{"$ref": "#/$defs/To"}, {"type": "null"}]});
+        let schema = json!({"properties": {"to": property, "key": property}, "$defs": {"To": words}});
+        for (value, line) in [
+            (
+                json!({"to": "fil"}),
+                "to: expected one of `kafka`, `file`, found `fil`; did you mean `file`?",
+            ),
+            (json!({"to": 3}), "to: expected one of `kafka`, `file`, found 3"),
+            (
+                json!({"key": "fil"}),
+                "key: expected one of `kafka`, `file`, found string",
+            ),
+        ] {
+            assert_eq!(lines(&schema, &value), [line]);
+        }
     }
 
     #[test]

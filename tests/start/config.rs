@@ -78,7 +78,7 @@ fn of_variables() -> Case {
         CREDENTIALS,
         &[
             ("GENESYS_KAFKA__AUDIT", "lines"),
-            ("GENESYS_KAFKA__AUDIT__TO", "lines"),
+            ("GENESYS_KAFKA__AUDIT__TO", "fil"),
             ("GENESYS_KAFKA__DEAD_LETTER", "7"),
             ("GENESYS_KAFKA__DELIVRY__TO", "lines"),
             ("GENESYS_KAFKA__WEBHOOK__SECRET__ENV", "HOOK_SECRET"),
@@ -90,6 +90,8 @@ fn of_variables() -> Case {
         &environment,
         &[
             "environment variable GENESYS_KAFKA__AUDIT: audit: expected table, found string",
+            "environment variable GENESYS_KAFKA__AUDIT__TO: audit.to: expected one of `kafka`, `file`, `lines`, found `fil`; \
+             did you mean `file`?",
             "environment variable GENESYS_KAFKA__DEAD_LETTER: dead_letter: expected table, found integer",
             "environment variable GENESYS_KAFKA__DELIVRY__TO: delivry: unknown key; did you mean `delivery`? known keys \
              here: `audit`, `control`, `dead_letter`, `delivery`, `kafka`, `operations`, `source`, `webhook`",
@@ -283,7 +285,7 @@ fn plain_text_to_another_machine_and_unknown_regions_are_refused() {
 }
 
 /// Regions that nobody knows, and none at all.
-fn regions() -> [Case; 3] {
+fn regions() -> [Case; 4] {
     let unknown = "unknown region \"us-east-9\"; known are us-east-1, us-east-2, us-west-2, ca-central-1, mx-central-1, \
                    sa-east-1, eu-west-1, eu-west-2, eu-central-1, eu-central-2, eusc-de-east-1, me-central-1, ap-south-1, \
                    ap-southeast-1, ap-southeast-2, ap-northeast-1, ap-northeast-2, ap-northeast-3; use a known name, or \
@@ -304,6 +306,11 @@ fn regions() -> [Case; 3] {
             )],
         ),
         Case::new(without, CREDENTIALS, &[NO_REGION]),
+        Case::new(
+            without,
+            &[CREDENTIALS, &[("GENESYS_ENV", " ")]].concat(),
+            &[&NO_REGION.replace("is not set", "is empty")],
+        ),
     ]
 }
 

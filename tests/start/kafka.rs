@@ -7,7 +7,7 @@ use simulator::Options;
 use support::tls::{Certificate, Terminator};
 use support::{Broker, Mock, Rig, Topics, free_port, read_back_over_tls, rig};
 
-use crate::{EXIT_CONFIG, EXIT_UNAVAILABLE, SOON, complaint};
+use crate::{CREDENTIALS, Case, EXIT_CONFIG, EXIT_UNAVAILABLE, SOON, SOUND, complaint};
 
 /// How long the starts of these tests wait for a broker, in milliseconds.
 const START_MS: u64 = 1_500;
@@ -15,7 +15,8 @@ const START_MS: u64 = 1_500;
 /// What is demanded of the lines that the operator's page explains.
 pub(crate) fn expected() -> Vec<String> {
     let topics = Topics::unique();
-    vec![
+    let mut lines = properties().expected;
+    lines.extend([
         missing("b:9092", &[&topics.events]),
         refused("127.0.0.1:9092"),
         unresolved("b:9092"),
@@ -25,7 +26,29 @@ pub(crate) fn expected() -> Vec<String> {
         perhaps_tls("b:9092"),
         untrusted("b:9092"),
         absent_authority(Path::new("/ca.pem"), 16),
-    ]
+    ]);
+    lines
+}
+
+/// Properties and values that librdkafka does not have.
+fn properties() -> Case {
+    Case::new(
+        format!(
+            "{SOUND}[kafka.librdkafka]\n\"security.protocl\" = \"ssl\"\n\"compression.type\" = \"brotli\"\n"
+        ),
+        CREDENTIALS,
+        &[
+            "c.toml:7: kafka.librdkafka.\"security.protocl\": librdkafka has no such property; did you mean \
+             `security.protocol`? see librdkafka's CONFIGURATION.md",
+            "c.toml:8: kafka.librdkafka.\"compression.type\": librdkafka refuses the value: Invalid value `brotli` for \
+             configuration property `compression.codec`; see librdkafka's CONFIGURATION.md",
+        ],
+    )
+}
+
+#[test]
+fn properties_and_values_that_librdkafka_does_not_have_are_told_with_the_nearest() {
+    properties().refused();
 }
 
 fn nobody(servers: &str, why: &str) -> String {

@@ -12,6 +12,7 @@ mod listen;
 pub mod mask;
 mod origin;
 mod owned;
+mod properties;
 mod raw;
 mod rules;
 mod target;

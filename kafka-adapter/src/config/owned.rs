@@ -3,12 +3,14 @@
 //! Responsible for one table: property, why, the key to use instead. Refuses these in `[kafka.librdkafka]`, and any
 //! property or value that librdkafka itself refuses. Invariant: what passes cannot weaken order or delivery.
 
-use config_faults::{Fault, child, is_secret};
+use config_faults::{Fault, child, is_secret, nearest};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 use serde_json::{Map, Value};
+
+use super::properties::PROPERTIES;
 
 /// A property of librdkafka that a user may not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ const fn owned(property: &'static str, reason: &'static str, instead: Option<&'s
 const ORDER: &str = "order per key and no loss rest on the idempotent producer";
 const NO_TIMEOUT: &str = "a record that times out leaves a hole in the order";
 const CALLBACKS: &str = "every record's delivery report decides what is committed";
+
+/// Where properties and their values are listed.
+const MEND: &str = "see librdkafka's CONFIGURATION.md";
 
 /// Every owned property.
 ///
@@ -148,22 +153,38 @@ fn fault(name: &str, value: &Value) -> Option<Fault> {
         Ok(_) => None,
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => Some(
             Fault::new(path, "librdkafka has no such property")
-                .with_mend("see librdkafka's CONFIGURATION.md"),
+                .with_nearest(nearest(name, PROPERTIES))
+                .with_mend(MEND),
         ),
         // librdkafka's own sentence repeats the value, which may be a secret.
         Err(KafkaError::ClientConfig(_, said, ..)) if !is_secret(name) => {
             let said = said.lines().next().unwrap_or_default().replace('"', "`");
-            Some(Fault::new(path, format!("librdkafka refuses the value: {said}")))
+            Some(Fault::new(path, format!("librdkafka refuses the value: {said}")).with_mend(MEND))
         }
-        Err(_) => Some(Fault::new(path, "librdkafka refuses the value")),
+        Err(_) => Some(Fault::new(path, "librdkafka refuses the value").with_mend(MEND)),
     }
+}
+
+/// Says whether librdkafka has a property.
+#[cfg(test)]
+pub(super) fn is_known(property: &str) -> bool {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Emerg);
+    config.set(property, "1");
+    !matches!(
+        config.create_native_config(),
+        Err(KafkaError::ClientConfig(
+            RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
+            ..
+        ))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::{ClientConfig, KafkaError, OWNED, RDKafkaConfRes, RDKafkaLogLevel, check};
+    use super::{OWNED, check, is_known};
 
     fn lines(properties: &Value) -> Vec<String> {
         let map: Map<String, Value> = properties.as_object().unwrap().clone();
@@ -205,17 +226,7 @@ mod tests {
     #[test]
     fn every_owned_property_is_one_of_librdkafka() {
         for owned in OWNED {
-            let mut config = ClientConfig::new();
-            config.set_log_level(RDKafkaLogLevel::Emerg);
-            config.set(owned.property, "1");
-            let unknown = matches!(
-                config.create_native_config(),
-                Err(KafkaError::ClientConfig(
-                    RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
-                    ..
-                ))
-            );
-            assert!(!unknown, "{}", owned.property);
+            assert!(is_known(owned.property), "{}", owned.property);
         }
     }
 
@@ -224,13 +235,16 @@ mod tests {
         assert_eq!(
             lines(&json!({"linger.msec": 1})),
             [
-                "kafka.librdkafka.\"linger.msec\": librdkafka has no such property; see librdkafka's CONFIGURATION.md"
+                "kafka.librdkafka.\"linger.msec\": librdkafka has no such property; did you mean `linger.ms`? \
+                 see librdkafka's CONFIGURATION.md"
             ]
         );
-        let refused = lines(&json!({"compression.type": "brotli"}));
-        assert!(
-            refused[0].starts_with("kafka.librdkafka.\"compression.type\": librdkafka refuses the value: "),
-            "{refused:?}"
+        assert_eq!(
+            lines(&json!({"compression.type": "brotli"})),
+            [
+                "kafka.librdkafka.\"compression.type\": librdkafka refuses the value: Invalid value `brotli` for configuration \
+                 property `compression.codec`; see librdkafka's CONFIGURATION.md"
+            ]
         );
         assert_eq!(lines(&json!({"linger": {"ms": 5}})).len(), 1);
         assert!(

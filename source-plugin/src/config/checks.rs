@@ -200,9 +200,13 @@ impl Checks<'_> {
             .iter()
             .any(|fault| fault.path == "region" || fault.path == "domain");
         if (login.is_none() || events.is_none()) && !place_is_at_fault {
+            let is = match self.environment.variable("GENESYS_ENV") {
+                Some(_) => "empty",
+                None => "not set",
+            };
             self.add(
                 "region",
-                "no region is set, and environment variable GENESYS_ENV is not set",
+                format!("no region is set, and environment variable GENESYS_ENV is {is}"),
                 "set GENESYS_ENV or region, such as \"us-east-1\", or domain, or endpoints.login and endpoints.events"
                     .to_owned(),
             );

@@ -174,11 +174,13 @@ fn an_unknown_key_names_the_nearest_known_one() {
 fn without_a_region_the_endpoints_must_be_given() {
     let mut environment = environment();
     environment.remove("GENESYS_ENV");
-    let found = faults_in(&json!({}), &environment);
-    assert!(
-        found.len() == 1 && found[0].0 == "region" && found[0].1.contains("GENESYS_ENV"),
-        "{found:?}"
-    );
+    for (value, is) in [(None, "not set"), (Some(" "), "empty")] {
+        if let Some(value) = value {
+            environment.insert("GENESYS_ENV".to_owned(), value.to_owned());
+        }
+        let said = format!("no region is set, and environment variable GENESYS_ENV is {is}");
+        assert_eq!(faults_in(&json!({}), &environment), [("region".to_owned(), said)]);
+    }
     let local = json!({"endpoints": {"login": "http://127.0.0.1:1", "events": "ws://127.0.0.1:2/x"}});
     let config = Config::parse(&local.to_string(), &environment).unwrap();
     assert_eq!(config.endpoints.token.as_str(), "http://127.0.0.1:1/oauth/token");
