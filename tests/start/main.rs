@@ -7,6 +7,7 @@
 mod config;
 mod files;
 mod kafka;
+mod log;
 mod page;
 mod plugin;
 mod secrets;

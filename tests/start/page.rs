@@ -51,6 +51,7 @@ fn demanded() -> Vec<String> {
         crate::secrets::expected(),
         crate::plugin::expected(),
         crate::files::expected(),
+        crate::log::expected(),
         crate::kafka::expected(),
         crate::webhook::expected(),
         crate::service::expected(),
