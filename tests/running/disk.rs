@@ -1,4 +1,5 @@
-//! A disk that is full where dead letters go: the record waits with everything behind it, and no letter is half one.
+//! A disk that is full where dead letters or control records go: the record waits with everything behind it, and no line
+//! is half one.
 //!
 //! The limit on the size of a file stands in for the disk, as `delivery/full_disk.rs` explains; the audit's file is its
 //! subject. Every other file of the run keeps its size meanwhile.
@@ -8,12 +9,21 @@ use simulator::{Options, Replay};
 use support::{Mock, Receiver, Reply, Rig, Topics};
 use tempfile::TempDir;
 
-use crate::scene::{Scene, prompt, recorded, traffic};
+use crate::scene::{AGAIN, EOF, Scene, prompt, recorded, traffic};
 
-const BLOCKED: &str = "ERROR deliveries are blocked, the commit halts; they are repeated until they succeed \
-                       reason=\"dead-letters.jsonl cannot be written: File too large (os error 27); make room there, or \
-                       let this user write it\" in_flight=N";
+/// What is told of a file that no longer fits the disk.
+fn blocked(file: &str) -> String {
+    format!(
+        "ERROR deliveries are blocked, the commit halts; they are repeated until they succeed reason=\"{file} cannot be \
+         written: File too large (os error 27); make room there, or let this user write it\" in_flight=N"
+    )
+}
 const UNBLOCKED: &str = "INFO deliveries go on held=N blocked_ms=N";
+
+/// The file of dead letters.
+const LETTERS: &str = "dead-letters.jsonl";
+/// The file of control records.
+const CONTROL: &str = "control.jsonl";
 
 /// The event that becomes a dead letter.
 const POISON: &str = "0f5e1a2e-0000-4000-8000-000000000007";
@@ -52,7 +62,7 @@ fn kafka(options: Options) -> (Way, Mock, Topics) {
     let rig = prompt(options)
         .with_kafka(mock.bootstrap_servers(), &topics)
         .set("kafka.message_max_bytes", 10_000)
-        .set("dead_letter.path", "dead-letters.jsonl");
+        .set("dead_letter.path", LETTERS);
     let way = Way {
         rig,
         refused: vec![
@@ -82,7 +92,7 @@ fn webhook(options: Options) -> Way {
         .set("delivery.to", "webhook")
         .set("webhook.url", receiver.url("/hook"))
         .set("webhook.allow_private", true)
-        .set("dead_letter.path", "dead-letters.jsonl");
+        .set("dead_letter.path", LETTERS);
     Way {
         rig,
         refused: vec![
@@ -111,7 +121,12 @@ fn without_sizes(told: Vec<String>) -> Vec<String> {
 }
 
 fn letters(rig: &Rig) -> Vec<Value> {
-    let text = std::fs::read_to_string(rig.folder().join("dead-letters.jsonl")).unwrap_or_default();
+    lines(rig, LETTERS)
+}
+
+/// The lines of a file of records.
+fn lines(rig: &Rig, file: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(rig.folder().join(file)).unwrap_or_default();
     assert!(text.is_empty() || text.ends_with('\n'), "half a line: {text}");
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -126,12 +141,12 @@ fn full_and_roomy_again(way: &Way) -> crate::scene::Stopped {
     scene.wait_for("deliveries are blocked");
     scene.for_metrics_lines(10);
     let mut told = way.refused.clone();
-    told.push(BLOCKED.to_owned());
+    told.push(blocked(LETTERS));
     assert_eq!(without_sizes(scene.told()), told);
     assert_eq!(letters(&way.rig), Vec::<Value>::new());
     let reason = scene.not_ready("sink");
     assert!(
-        reason.starts_with("dead-letters.jsonl cannot be written: "),
+        reason.starts_with(&format!("{LETTERS} cannot be written: ")),
         "{reason}"
     );
     scene.adapter.limit_files(None);
@@ -157,7 +172,7 @@ fn stopped_on_a_full_disk(way: &Way) {
     let stopped = scene.stop();
     stopped.assert_left_behind("full disk");
     let mut told = way.refused.clone();
-    told.push(BLOCKED.to_owned());
+    told.push(blocked(LETTERS));
     assert_eq!(without_sizes(stopped.told), told);
     assert_eq!(letters(&way.rig), Vec::<Value>::new());
 }
@@ -197,4 +212,64 @@ fn a_stop_on_a_full_disk_ends_in_its_time_and_owns_up() {
     stopped_on_a_full_disk(&webhook(options.clone()));
     let (way, _mock, _topics) = kafka(options);
     stopped_on_a_full_disk(&way);
+}
+
+/// A connection is lost while the file of control records does not fit the disk, and is there again before it does.
+fn control_on_a_full_disk(rig: Rig) {
+    let rig = rig.set("control.path", CONTROL);
+    let mut scene = Scene::start(&rig);
+    scene.adapter.limit_files(Some(1));
+    scene.inject(&["now drop"]);
+    scene.wait_for("deliveries are blocked");
+    scene.wait_for("subscribed again");
+    scene.for_metrics_lines(10);
+    // the source is there again, or the file is found full, whichever is first
+    let mut told = scene.told();
+    told.sort();
+    let mut expected = vec![blocked(CONTROL), AGAIN.to_owned(), EOF.to_owned()];
+    assert_eq!(told, expected);
+    assert_eq!(lines(&rig, CONTROL), Vec::<Value>::new());
+    let reason = scene.not_ready("sink");
+    assert!(
+        reason.starts_with(&format!("{CONTROL} cannot be written: ")),
+        "{reason}"
+    );
+    scene.adapter.limit_files(None);
+    scene.wait_for("deliveries go on");
+    scene.ready();
+    scene.until_delivering();
+    let stopped = scene.stop();
+    stopped.assert_ended_well("full disk under control records");
+    let mut told = stopped.told.clone();
+    told.sort();
+    expected.push(UNBLOCKED.to_owned());
+    expected.sort();
+    assert_eq!(told, expected);
+    let records: Vec<Value> = lines(&rig, CONTROL)
+        .into_iter()
+        .map(|mut line| line["record"].take())
+        .collect();
+    assert_eq!(
+        recorded(&records),
+        [("reconnect".to_owned(), "eof".to_owned(), None, None)]
+    );
+    assert_eq!(stopped.printed("control"), Vec::<Value>::new());
+    assert_eq!(stopped.ended.count("/totalDropped"), 0);
+}
+
+#[test]
+fn a_full_disk_under_the_control_records_of_lines_holds_everything_until_there_is_room() {
+    control_on_a_full_disk(prompt(traffic()).set("delivery.to", "lines"));
+}
+
+#[test]
+fn a_full_disk_under_the_control_records_of_a_webhook_holds_everything_until_there_is_room() {
+    let receiver = Receiver::start(|_| Reply::Status(200));
+    control_on_a_full_disk(
+        prompt(traffic())
+            .set("delivery.to", "webhook")
+            .set("webhook.url", receiver.url("/hook"))
+            .set("webhook.allow_private", true)
+            .set("dead_letter.path", LETTERS),
+    );
 }
