@@ -2,7 +2,7 @@
 
 use simulator::Options;
 use support::tls::Terminator;
-use support::{Receiver, Reply, Rig, Stream, rig};
+use support::{Receiver, Reply, Rig, Stream, free_port, rig};
 
 use crate::{CREDENTIALS, Case, SOON};
 
@@ -12,7 +12,9 @@ pub(crate) fn expected() -> Vec<String> {
         .into_iter()
         .flat_map(|case| case.expected)
         .collect();
-    lines.extend([no_tls("h:1"), perhaps_tls("h:1"), untrusted("h:1")].map(|reason| down(&reason)));
+    lines.extend(
+        [absent("h:1"), no_tls("h:1"), perhaps_tls("h:1"), untrusted("h:1")].map(|reason| down(&reason)),
+    );
     lines
 }
 
@@ -86,6 +88,12 @@ fn down(reason: &str) -> String {
     format!("destination down, events are held and one at a time is tried reason=\"{reason}\"")
 }
 
+fn absent(host: &str) -> String {
+    format!(
+        "http://{host} cannot be reached: Connection refused (os error 111) (check webhook.url and that its receiver runs)"
+    )
+}
+
 fn no_tls(host: &str) -> String {
     format!(
         "https://{host} cannot be reached: received corrupt message of type InvalidContentType (what answers there speaks \
@@ -122,14 +130,16 @@ fn rig_to(url: &str) -> Rig {
 }
 
 #[test]
-fn an_address_that_leads_to_the_other_protocol_or_to_a_stranger_is_told_with_the_mend() {
+fn an_address_that_leads_to_nobody_the_other_protocol_or_a_stranger_is_told_with_the_mend() {
     let receiver = Receiver::start(|_| Reply::Status(200));
     let folder = tempfile::tempdir().unwrap();
     let terminator = Terminator::start(receiver.address(), folder.path());
     // a web server that answers what it cannot read, as most do
     let web = support::plugin::simulator(|_| {});
     let (plain, encrypted) = (web.address().to_string(), terminator.authority_name());
+    let nobody = format!("127.0.0.1:{}", free_port());
     for (url, reason) in [
+        (format!("http://{nobody}/hook"), absent(&nobody)),
         (format!("https://{plain}/hook"), no_tls(&plain)),
         (format!("http://{encrypted}/hook"), perhaps_tls(&encrypted)),
         (format!("https://{encrypted}/hook"), untrusted(&encrypted)),
