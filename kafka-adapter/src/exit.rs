@@ -3,8 +3,6 @@
 //! Responsible for the table. Refuses nothing. Invariant: a script may tell "mend the configuration" from "mend the
 //! credentials" from "start it again" by the code alone.
 
-use std::process::ExitCode;
-
 use plugin_abi::status;
 
 /// How the program ends.
@@ -46,12 +44,6 @@ impl Exit {
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
     }
 }
 
