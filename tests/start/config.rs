@@ -1,4 +1,6 @@
 //! The configuration itself: the file, keys, types, ranges, and what excludes each other.
+//!
+//! Over 400 lines: it is one table of whole messages, most of them longer than a line.
 
 use std::process::Command;
 

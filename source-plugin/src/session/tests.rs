@@ -1,6 +1,6 @@
 //! Sessions against a scripted server over an in-memory pipe, under paused time, with the real admission and queue.
 //!
-//! Longer than most files: one scripted server and one rig serve every scenario, and splitting them would repeat both.
+//! Over 400 lines: one scripted server and one rig serve every scenario, and splitting them would repeat both.
 
 mod hostile;
 
