@@ -34,7 +34,7 @@ fn in_outage(drain_ms: u64) -> (Mock, Rig, Process) {
     rig::wait_for_metrics(&mut adapter, DEADLINE, "something is delivered", |line| {
         line.number("resolved") > 100
     });
-    mock.cluster().broker_down(1).unwrap();
+    mock.broker_down(1);
     adapter.wait_for_line(Stream::Stderr, words::UNREACHABLE, DEADLINE);
     rig::wait_for_metrics(&mut adapter, DEADLINE, "records are in flight", |line| {
         line.number("in_flight") > 100

@@ -96,13 +96,13 @@ fn brokers_that_are_away_are_the_reason_until_one_is_back_also_while_nothing_is_
         rig::wait_for_metrics(&mut adapter, DEADLINE, "some are delivered", |line| {
             line.number("resolved") >= 10
         });
-        mock.cluster().broker_down(1).unwrap();
+        mock.broker_down(1);
         let reason = wait_for_reason(address, "sink");
         assert_eq!(
             reason,
             format!("no broker of {} can be reached", mock.bootstrap_servers())
         );
-        mock.cluster().broker_up(1).unwrap();
+        mock.broker_up(1);
         wait_until_ready(address);
         assert_eq!(rig::stop(&mut adapter, DEADLINE).code, Some(0));
     }

@@ -90,7 +90,7 @@ fn a_stop_without_a_broker_ends_in_its_time_and_owns_up() {
     let mock = Mock::start(&topics.names().map(|name| (name, 2)));
     let rig = rig(mock.bootstrap_servers(), &topics);
     let mut scene = Scene::start(&rig);
-    mock.cluster().broker_down(1).unwrap();
+    mock.broker_down(1);
     scene.until_told("destination unreachable");
     let stopped = scene.stop();
     stopped.assert_left_behind("broker");

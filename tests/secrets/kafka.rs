@@ -21,9 +21,9 @@ fn kafka_and_its_troubles_tell_no_secret_and_no_phone_number() {
     let mut adapter = planted::with_credentials(rig.launch(&[])).start();
     let ready = rig.simulator().wait_until_sent(20, DEADLINE);
     assert!(ready);
-    mock.cluster().broker_down(1).unwrap();
+    mock.broker_down(1);
     assert!(rig.simulator().wait_until_sent(50, DEADLINE));
-    mock.cluster().broker_up(1).unwrap();
+    mock.broker_up(1);
     let servers = mock.bootstrap_servers();
     wait_until(DEADLINE, "every gap is closed", || {
         let closed = topics.read_control(servers);

@@ -23,13 +23,19 @@ struct Request {
     reply: SyncSender<io::Result<Child>>,
 }
 
+/// Held while a child is between fork and exec: until exec it shares every socket of this process, so that one which is
+/// closed here meanwhile goes on listening.
+pub(crate) static FORKING: Mutex<()> = Mutex::new(());
+
 static SPAWNER: LazyLock<Mutex<SyncSender<Request>>> = LazyLock::new(|| {
     let (requests, queue) = sync_channel::<Request>(1);
     std::thread::Builder::new()
         .name("spawner".into())
         .spawn(move || {
             for mut request in queue {
+                let alone = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
                 let child = request.command.spawn();
+                drop(alone);
                 // a requester that has panicked meanwhile leaves a child whose handle nobody holds
                 if let Err(unclaimed) = request.reply.send(child)
                     && let Ok(mut child) = unclaimed.0

@@ -8,9 +8,12 @@
 //! `rdkafka_mock.c` of librdkafka 2.12.1.
 
 use std::fmt;
+use std::sync::PoisonError;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+
+use crate::child::FORKING;
 
 /// A mock cluster that lives as long as this value; bound to the thread that made it.
 pub struct Mock {
@@ -52,7 +55,21 @@ impl Mock {
         &self.bootstrap_servers
     }
 
-    /// The cluster itself: error injection, latency, broker down and up.
+    /// Takes a broker down. It closes its listener and binds another to the same port at once, which the kernel refuses,
+    /// and librdkafka does not survive, while a child that was just forked still has the first.
+    pub fn broker_down(&self, id: i32) {
+        let _alone = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cluster
+            .broker_down(id)
+            .expect("a broker of the mock cluster");
+    }
+
+    /// Brings a broker back.
+    pub fn broker_up(&self, id: i32) {
+        self.cluster.broker_up(id).expect("a broker of the mock cluster");
+    }
+
+    /// The cluster itself: error injection and latency.
     pub fn cluster(&self) -> &MockCluster<'static, DefaultProducerContext> {
         &self.cluster
     }
