@@ -130,6 +130,10 @@ pub(crate) fn trouble(folder: &Path) -> Options {
             "after=120 offence invalid-utf8",
             "after=140 oversized 6000000",
             "after=160 drop",
+            "after=180 offence masked",
+            "after=200 offence fragmented-control",
+            "after=220 offence reserved-bits",
+            "after=240 offence reserved-opcode",
         ]
         .map(|fault| fault.parse().unwrap())
         .to_vec(),
@@ -138,4 +142,4 @@ pub(crate) fn trouble(folder: &Path) -> Options {
 }
 
 /// How many gaps these faults make.
-pub(crate) const GAPS: usize = 5;
+pub(crate) const GAPS: usize = 9;

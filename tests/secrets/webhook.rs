@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use support::receiver::Request;
-use support::{Receiver, Reply, Rig, probe, rig, wait_until};
+use support::{Receiver, Reply, Rig, Stream, probe, rig, wait_until};
 
 use crate::DEADLINE;
 use crate::planted::{self, WEBHOOK_PATH};
@@ -75,6 +75,10 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
     std::fs::write(rig.folder().join("previous.txt"), planted::previous_secret()).unwrap();
     let mut adapter = planted::with_credentials(rig.launch(&[])).start();
     let listener = probe::address(&mut adapter);
+    // whatever goes to a file finds the disk full for a while
+    adapter.limit_files(Some(1));
+    adapter.wait_for_line(Stream::Stderr, "deliveries are blocked", DEADLINE);
+    adapter.limit_files(None);
     let mut told = Told::default();
     let control = rig.folder().join("control.jsonl");
     wait_until(DEADLINE, "every gap is closed", || {
