@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: check-prerequisites build test demo bench red fmt lint
+.PHONY: check-prerequisites build test demo bench drill red fmt lint
 
 # names what this machine lacks, with the line that installs it
 check-prerequisites:
@@ -38,6 +38,11 @@ demo: check-prerequisites
 bench: check-prerequisites
 	cargo build --release --workspace --locked
 	$${CARGO_TARGET_DIR:-target}/release/bench
+
+# every drill in full size: kills, outages, full disks, a process that stands still, minutes of each; DRILL_SEED repeats the instants of the kills
+drill: check-prerequisites
+	cargo build --workspace --locked
+	DRILLS=full REQUIRE_BROKER=1 cargo test -p integration-tests --locked --no-fail-fast --test kill --test drills
 
 # applies each patch of tests/red to a copy of the tree and demands that its test fails
 red: check-prerequisites

@@ -77,7 +77,9 @@ fn every_schema_is_itself_valid_and_has_samples_of_both_kinds() {
         "check",
         "control",
         "dead-letter",
+        "directory",
         "event",
+        "position",
         "subscription",
     ] {
         assert!(names.contains(expected), "schemas/{expected}{SUFFIX} is missing");

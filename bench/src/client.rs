@@ -131,6 +131,8 @@ pub(crate) fn harvest(count: u64) -> anyhow::Result<Vec<String>> {
     let simulator = Simulator::start(Options {
         rate: 0,
         events: Some(count),
+        // a broker deletes what is older than its topic keeps records, by their own times
+        epoch_ms: jiff::Timestamp::now().as_millisecond(),
         ..Options::default()
     })?;
     let token = login(simulator.address())?;

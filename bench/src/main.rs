@@ -5,19 +5,23 @@
 //! absolute rates worthless. A missed target is printed, not an error; a part that cannot be measured is.
 
 mod adapter;
+mod backlog;
 mod client;
 mod core;
 mod cpu;
 mod drain;
 mod feed;
 mod frames;
+mod guarantees;
 mod plugin;
 mod producer;
 mod reception;
 mod records;
+mod recovery;
 mod report;
 mod running;
 mod saturated;
+mod spooled;
 mod spread;
 mod steady;
 mod webhook;
@@ -47,6 +51,12 @@ enum Part {
     D,
     /// The adapter into a webhook, against clients that await each answer.
     E,
+    /// `exactly_once` into a real Kafka, saturated, against `at_least_once`.
+    F,
+    /// Opening a spool with a backlog, and one with ids alone.
+    G,
+    /// A backlog out of the spool into a real Kafka, against a feed of 1,000/s.
+    H,
 }
 
 /// Measures the source and the adapter against plain programs on the same machine.
@@ -83,13 +93,24 @@ fn main() -> anyhow::Result<()> {
         };
         reception::run(&frames, &ring, size, arguments.wants(Part::B), &mut report)?;
     }
-    if arguments.wants(Part::C) || arguments.wants(Part::D) {
+    if [Part::C, Part::D, Part::F, Part::H]
+        .into_iter()
+        .any(|part| arguments.wants(part))
+    {
         match Broker::own() {
             Some(broker) => against_kafka(&arguments, &broker, &ring, &mut report)?,
             None => report.not_run.push(
-                "c and d, which need a real Apache Kafka; the line above says what is missing".to_owned(),
+                "c, d, f and h, which need a real Apache Kafka; the line above says what is missing"
+                    .to_owned(),
             ),
         }
+    }
+    if arguments.wants(Part::G) {
+        let size = recovery::Size {
+            events: if quick { 30_000 } else { 500_000 },
+            repetitions: if quick { 1 } else { 5 },
+        };
+        recovery::run(&ring, size, &mut report)?;
     }
     if arguments.wants(Part::E) {
         let size = webhook::Size {
@@ -106,6 +127,9 @@ fn main() -> anyhow::Result<()> {
         (Part::C, "c"),
         (Part::D, "d"),
         (Part::E, "e"),
+        (Part::F, "f"),
+        (Part::G, "g"),
+        (Part::H, "h"),
     ] {
         if !arguments.wants(part) {
             report.not_run.push(format!("{letter}, left out by --only"));
@@ -145,6 +169,20 @@ fn against_kafka(
             fill_window: !quick,
         };
         steady::run(broker, size, report)?;
+    }
+    if arguments.wants(Part::F) {
+        let size = guarantees::Size {
+            events: if quick { 50_000 } else { 300_000 },
+            repetitions: if quick { 1 } else { 5 },
+        };
+        guarantees::run(broker, ring, size, report)?;
+    }
+    if arguments.wants(Part::H) {
+        let size = backlog::Size {
+            events: if quick { 30_000 } else { 300_000 },
+            repetitions: if quick { 1 } else { 3 },
+        };
+        backlog::run(broker, ring, size, report)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::{self, Reading, Work};
 use crate::core::Core;
-use crate::drain::drain;
+use crate::drain::{Keep, drain};
 use crate::feed::Feed;
 use crate::frames::Ring;
 use crate::plugin::Plugin;
@@ -57,9 +57,10 @@ pub(crate) fn run(
         mut receive,
         mut parse,
         mut source,
+        mut spooled,
         mut memory_parse,
         mut admission,
-    ] = [(); 5].map(|()| Series::default());
+    ] = [(); 6].map(|()| Series::default());
     let mut batch_records = Vec::new();
     for repetition in 0..size.repetitions {
         eprintln!(
@@ -85,9 +86,15 @@ pub(crate) fn run(
         parsed(&mut parse)?;
         if let Some(plugin) = plugin {
             let feed = Feed::start(ring, u64::MAX)?;
-            let drained = drain(plugin, &feed, WARM_UP, size.window)?;
+            let drained = drain(plugin, &feed, Keep::Memory, WARM_UP, size.window)?;
             source.0.push(drained.reading);
             batch_records.push(drained.batch_records);
+            let feed = Feed::start(ring, u64::MAX)?;
+            let folder = tempfile::tempdir()?;
+            let keep = Keep::Disk(folder.path());
+            spooled
+                .0
+                .push(drain(plugin, &feed, keep, WARM_UP, size.window)?.reading);
             let in_memory = core.measure(size.window / 2)?;
             memory_parse.0.push(in_memory.parse);
             admission.0.push(in_memory.admission);
@@ -122,6 +129,16 @@ pub(crate) fn run(
             source.cpu(),
         )
         .against("parse", ratios(&source.cpu(), &parse.cpu())),
+        row("b", "the same with a spool on disk", spooled.rates())
+            .against("in memory", ratios(&spooled.rates(), &source.rates()))
+            .target(Target::RatioAtLeast(0.85)),
+        Row::new(
+            "b",
+            "  CPU of its network thread and the host's for an event",
+            Unit::CpuNs,
+            spooled.cpu(),
+        )
+        .against("in memory", ratios(&spooled.cpu(), &source.cpu())),
         row("b", "typed parse in memory, one core", memory_parse.rates()),
         row("b", "admission in memory, one core", admission.rates()).against(
             "parse in memory",

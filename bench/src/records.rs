@@ -120,6 +120,20 @@ pub(crate) fn pairs(bootstrap_servers: &str, topics: &Topics) -> anyhow::Result<
     Ok(pairs.into_iter().map(|(_, pair)| pair).collect())
 }
 
+/// What a reader of committed records finds: events, and audit records of processed ones.
+///
+/// # Errors
+/// An audit record that is no JSON object with a status.
+pub(crate) fn committed(bootstrap_servers: &str, topics: &Topics) -> anyhow::Result<(u64, u64)> {
+    let events = u64::try_from(read_back(bootstrap_servers, &topics.events).len())?;
+    let mut processed = 0;
+    for audit in read_back(bootstrap_servers, &topics.audit) {
+        let line: Audit<'_> = serde_json::from_slice(audit.value.as_deref().unwrap_or_default())?;
+        processed += u64::from(line.status == "processed");
+    }
+    Ok((events, processed))
+}
+
 fn milliseconds(text: &str) -> anyhow::Result<i64> {
     let stamp: jiff::Timestamp = text.parse()?;
     Ok(stamp.as_millisecond())

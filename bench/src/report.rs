@@ -20,6 +20,10 @@ pub(crate) enum Unit {
     Mib,
     /// Milliseconds.
     Ms,
+    /// Milliseconds for each gibibyte.
+    MsPerGib,
+    /// Milliseconds for each million ids.
+    MsPerMillionIds,
     /// Nanoseconds of CPU for one event.
     CpuNs,
     /// Microseconds of CPU for one pair.
@@ -39,7 +43,7 @@ pub(crate) enum Target {
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    /// Part of the bench: a to e.
+    /// Part of the bench: a to h.
     pub(crate) part: &'static str,
     /// What was measured.
     pub(crate) what: String,
@@ -123,6 +127,8 @@ impl Unit {
             Self::PerSecond => "/s",
             Self::Mib => "MiB",
             Self::Ms => "ms",
+            Self::MsPerGib => "ms/GiB",
+            Self::MsPerMillionIds => "ms/M ids",
             Self::CpuNs => "ns CPU",
             Self::CpuUs => "µs CPU",
         }
@@ -132,7 +138,7 @@ impl Unit {
         let number = |value: f64| match self {
             Self::PerSecond if value >= 999_500.0 => format!("{:.2}M", value / 1e6),
             Self::PerSecond => format!("{:.1}k", value / 1e3),
-            Self::CpuNs => format!("{value:.0}"),
+            Self::CpuNs | Self::MsPerGib | Self::MsPerMillionIds => format!("{value:.0}"),
             Self::Mib | Self::Ms | Self::CpuUs => format!("{value:.1}"),
         };
         let (median, min, max) = (number(spread.median), number(spread.min), number(spread.max));

@@ -12,7 +12,7 @@ use support::{Launch, Process, Stream};
 use tempfile::TempDir;
 
 use crate::cpu;
-use crate::drain::source_config;
+use crate::drain::{Keep, source_config};
 
 /// Longest drain.
 const STOP: Duration = Duration::from_secs(60);
@@ -49,13 +49,18 @@ pub(crate) fn without_output(program: &Path) -> Launch {
 
 impl Running {
     /// Starts an adapter on a source; `delivery` holds the sections that say where its records go.
-    pub(crate) fn start(login: &str, events: &str, delivery: serde_json::Value) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        login: &str,
+        events: &str,
+        keep: Keep<'_>,
+        delivery: serde_json::Value,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "sim-secret")?;
         let id = folder.path().join("id");
         std::fs::write(&id, "sim-client")?;
-        let mut source = source_config(login, events, &secret.to_string_lossy());
+        let mut source = source_config(login, events, &secret.to_string_lossy(), keep);
         source["client_id"]["file"] = id.to_string_lossy().into();
         let mut config = delivery;
         config["source"] = serde_json::json!({"library": plugin_path()?, "name": "bench", "config": source});

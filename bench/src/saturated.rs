@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use support::Broker;
 
-use crate::adapter::{Adapter, Envelope, PARTITIONS};
+use crate::adapter::{Adapter, Envelope, PARTITIONS, Setup};
 use crate::feed::Feed;
 use crate::frames::Ring;
 use crate::producer::{Produced, saturate};
@@ -133,7 +133,8 @@ fn adapter(
     envelope: Envelope,
 ) -> anyhow::Result<(Produced, Topics)> {
     let feed = Feed::start(ring, events)?;
-    let mut adapter = Adapter::start(servers, &feed.login_url(), &feed.events_url(), envelope)?;
+    let setup = Setup::in_memory(envelope);
+    let mut adapter = Adapter::start(servers, &feed.login_url(), &feed.events_url(), setup)?;
     feed.wait_until_begun(DEADLINE)?;
     // the start is not part of a pair
     let cpu_before = adapter.cpu();

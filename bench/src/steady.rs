@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use simulator::{Kind, Options, Simulator};
 use support::Broker;
 
-use crate::adapter::{Adapter, Envelope, PARTITIONS};
+use crate::adapter::{Adapter, Envelope, PARTITIONS, Setup};
 use crate::producer::probe;
 use crate::records::{self, Pair, Topics};
 use crate::report::{Report, Row, Target, Unit};
@@ -65,6 +65,7 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
         let mut simulator = Simulator::start(Options {
             rate: PER_SECOND,
             events: Some(PER_SECOND * size.seconds),
+            epoch_ms: jiff::Timestamp::now().as_millisecond(),
             truth_frames: false,
             pause_when_alone: true,
             ..Options::default()
@@ -73,7 +74,7 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
             servers,
             &simulator.login_url(),
             &simulator.events_url(),
-            Envelope::Binary,
+            Setup::in_memory(Envelope::Binary),
         )?;
         ensure!(
             simulator.wait_until_sent(1, SETTLE),
@@ -192,7 +193,7 @@ fn full_window(servers: &str) -> anyhow::Result<f64> {
         servers,
         &simulator.login_url(),
         &simulator.events_url(),
-        Envelope::Binary,
+        Setup::in_memory(Envelope::Binary),
     )?;
     ensure!(
         simulator.wait_until_done(Duration::from_secs(WINDOW_IDS / FILL_PER_SECOND) * 4),

@@ -193,7 +193,7 @@ fn start(login: &str, events: &str, url: &str, in_flight: usize) -> anyhow::Resu
         "delivery": {"to": "webhook"},
         "webhook": {"url": url, "allow_private": true, "max_in_flight": in_flight},
     });
-    Running::start(login, events, delivery)
+    Running::start(login, events, crate::drain::Keep::Memory, delivery)
 }
 
 fn rows(one_at_a_time: &Series, series: &[Series]) -> Vec<Row> {

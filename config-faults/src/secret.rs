@@ -5,10 +5,12 @@
 //! place, not the content.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -29,8 +31,18 @@ pub enum SecretPlace {
     File(PathBuf),
 }
 
+impl fmt::Display for SecretPlace {
+    /// As a message may name it: neither a variable nor a path that may be the secret itself is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "environment variable {}", shown_variable(name)),
+            Self::File(path) => f.write_str(&shown_path(path)),
+        }
+    }
+}
+
 /// Why a secret could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable is absent or empty.
     #[error("environment variable {} is {}", shown_variable(.name), if *.empty { "empty" } else { "not set" })]
@@ -46,7 +58,7 @@ pub enum SecretError {
         /// Path of the file.
         path: PathBuf,
         /// What the operating system said.
-        error: std::io::Error,
+        error: Arc<std::io::Error>,
     },
     /// The file is none, or holds nothing or too much.
     #[error("{} {reason}", shown_path(.path))]
@@ -128,7 +140,7 @@ impl SecretPlace {
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
             .map_err(|error| SecretError::File {
                 path: path.clone(),
-                error,
+                error: Arc::new(error),
             })?;
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(content("holds more than 64 KiB, which is no secret"));

@@ -8,7 +8,7 @@ use plugin_abi::status;
 /// How the program ends.
 ///
 /// # Source
-/// BSD `sysexits.h`: `EX_USAGE`, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_NOPERM`, `EX_CONFIG`.
+/// BSD `sysexits.h`: `EX_USAGE`, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_SOFTWARE`, `EX_NOPERM`, `EX_CONFIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
@@ -18,10 +18,13 @@ pub enum Exit {
     Failure = 1,
     /// The command line is wrong.
     Usage = 64,
-    /// Audit records do not fit their hash chains.
+    /// Audit records do not fit their hash chains, or are not as authentic as was demanded, or dead letters could not be
+    /// replayed.
     Broken = 65,
     /// Another process took over, or the source gave up for good.
     Unavailable = 69,
+    /// A law of conservation is broken: this program or its plugin lost a record, or counted it twice.
+    Software = 70,
     /// The service refused the credentials or the role.
     Credentials = 77,
     /// The configuration, or the plugin that it names, is wrong.
@@ -60,11 +63,12 @@ mod tests {
             Exit::Failure,
             Exit::Usage,
             Exit::Unavailable,
+            Exit::Software,
             Exit::Credentials,
             Exit::Config,
         ]
         .map(Exit::code);
-        assert_eq!(codes, [0, 1, 64, 69, 77, 78]);
+        assert_eq!(codes, [0, 1, 64, 69, 70, 77, 78]);
     }
 
     #[test]

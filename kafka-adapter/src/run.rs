@@ -4,30 +4,33 @@
 //! memory before its destination has answered: what it hears meanwhile would be lost. Invariant: a run that began
 //! ends with a summary, and a broken law is never a success.
 
+mod begin;
 mod destinations;
+mod error;
 mod interval;
 mod outlets;
 
 use std::io::{Write, stderr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::audit::{Chain, Counts, Status as AuditStatus};
-use crate::config::{self, Config};
-use crate::host::{self, LogLevel, Plugin};
+use crate::audit::{AuditKey, Chain, Counts, Status as AuditStatus};
+use crate::config::{self, Config, Guarantee};
+use crate::host::{self, Plugin};
 use crate::metrics::{Figures, Metrics};
-use crate::operations::{Health, Listener, OpenError};
-use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, FeedError, FeedFault, Pipeline, Stop};
-use crate::sink::{Outlets, Sink, StartError, WebhookError};
+use crate::operations::{Health, Listener};
+use crate::pipeline::{self, Bounds, Clocks, Driven, Ending, Feed, Pipeline, Stop, TransactionStart};
+use crate::sink::{Outlets, Sink};
 use crate::summary::Summary;
 
 use interval::Interval;
 
 pub use destinations::kafka_settings;
 pub(crate) use destinations::{routing, uses_kafka};
+pub use error::{Error, ErrorKind};
 
 /// How long the last audits may take after everything else is delivered, in microseconds: half of it for those of
 /// records, half for `run_closed`.
@@ -37,107 +40,6 @@ const LATE_AUDIT_US: i64 = 500_000;
 /// How long the source may take to close, in milliseconds.
 const CLOSE_MS: u32 = 5_000;
 
-/// What kind of failure ended a run; the program's exit code hangs on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// Something in the configuration or its surroundings must be changed (exit code 78).
-    Config,
-    /// The service refused the credentials or the role (exit code 77).
-    Credentials,
-    /// The source or the destination gave up, or was never there (exit code 69).
-    GaveUp,
-    /// This program, or the plugin, is at fault (exit code 1).
-    Internal,
-}
-
-/// Why a run failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The operations listener could not be opened.
-    #[error(transparent)]
-    Operations(#[from] OpenError),
-    /// The source could not be opened.
-    #[error("source cannot be opened: {0}")]
-    Open(host::Error),
-    /// The destination could not be used.
-    #[error("{0}")]
-    Start(#[from] StartError),
-    /// The webhook could not be used.
-    #[error("[webhook] cannot be used: {0}")]
-    Webhook(#[from] WebhookError),
-    /// The source failed while it ran.
-    #[error("source failed: {0}")]
-    Source(FeedError),
-    /// Records were left over when the time for draining was over.
-    #[error(
-        "{unresolved} records were not delivered within delivery.drain_ms = {drain_ms}; a source in memory loses them"
-    )]
-    Undelivered {
-        /// How many.
-        unresolved: u64,
-        /// The time they had, in milliseconds.
-        drain_ms: u64,
-    },
-    /// Standard output could not be written.
-    #[error("{0}")]
-    Output(String),
-    /// The system gave no thread to start on.
-    #[error(
-        "no thread for the start of the destinations: {0}; raise the limit on processes (ulimit -u), or end others"
-    )]
-    Thread(std::io::Error),
-    /// A law of conservation is broken.
-    #[error(
-        "a law of conservation is broken (frames {frames}, records {records}, adapter {adapter}): records were lost or \
-         counted twice, please report this"
-    )]
-    Law {
-        /// The source's law of frames.
-        frames: i64,
-        /// The source's law of records.
-        records: i64,
-        /// The adapter's law.
-        adapter: i64,
-    },
-}
-
-impl Error {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Open(error) => match FeedError::from(error.clone()).fault {
-                FeedFault::Credentials => ErrorKind::Credentials,
-                FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
-                FeedFault::Broken => ErrorKind::Config,
-            },
-            Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
-            Self::Operations(_) | Self::Start(_) | Self::Webhook(_) => ErrorKind::Config,
-            Self::Source(error) => match error.fault {
-                FeedFault::Credentials => ErrorKind::Credentials,
-                FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
-                FeedFault::Broken => ErrorKind::Internal,
-            },
-            Self::Undelivered { .. } | Self::Output(_) => ErrorKind::GaveUp,
-            Self::Law { .. } | Self::Thread(_) => ErrorKind::Internal,
-        }
-    }
-
-    /// Says whether the same run may succeed later without a change by the user.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Operations(error) => error.is_retryable(),
-            Self::Open(error) => error.is_retryable(),
-            Self::Start(error) => error.is_retryable(),
-            Self::Webhook(error) => error.is_retryable(),
-            Self::Source(error) => error.is_retryable() || error.fault == FeedFault::GaveUp,
-            Self::Undelivered { .. } | Self::Thread(_) => true,
-            Self::Output(_) | Self::Law { .. } => false,
-        }
-    }
-}
-
 /// What a run needs beyond its source and its destination.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
@@ -145,11 +47,16 @@ pub struct RunSettings {
     pub source_name: String,
     /// The audit's compliance tag.
     pub compliance_tag: String,
+    /// Key of the audit's hashes, if they have one.
+    pub audit_key: Option<AuditKey>,
     /// Hash of the last audit record of the run before, where it is known.
     pub previous_hash: Option<[u8; 32]>,
-    /// How much may be unresolved, and for how long after a stop.
+    /// How much may be unresolved, and for how long after a stop; in transactions how much one may hold, and as much
+    /// again waits for the next.
     pub bounds: Bounds,
-    /// Time between two metrics lines, in milliseconds; 0 for none.
+    /// Where what is delivered goes into transactions: the shard's position as it is in Kafka, if there is one.
+    pub transactions: Option<Option<Vec<u8>>>,
+    /// Time between two metrics lines, in milliseconds; 0 for no lines.
     pub metrics_ms: u64,
     /// Where the run shows how it is, if anyone may ask.
     pub health: Option<Arc<Health>>,
@@ -168,6 +75,19 @@ pub fn wall_clock_us() -> i64 {
 /// # Errors
 /// [`Error`]; see its kinds. The summary has been printed unless the run never began.
 pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Option<Summary>, Error> {
+    run_as(config, plugin, stop, |source| source)
+}
+
+/// As [`run`], with what `adopt` makes of the source in its place.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as<F: Feed>(
+    config: &Config,
+    plugin: &Plugin,
+    stop: &Stop,
+    adopt: impl FnOnce(host::Source) -> F,
+) -> Result<Option<Summary>, Error> {
     config::warn_of_exposed(config);
     // first, so that a start that waits for its brokers can be asked how it is; closed when it goes out of scope
     let listener = config.operations.listen.as_ref().map(|listen| {
@@ -175,17 +95,18 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Option<Summa
         Listener::open(listen, health)
     });
     let listener = listener.transpose()?;
-    let Some(outlets) = outlets::open(config, stop)? else {
+    let audit_key = destinations::audit_key(config)?;
+    let begun = begin::begin(config, plugin, audit_key.as_ref(), stop)?;
+    let Some(begin::Begun { source, ready }) = begun else {
         tracing::info!("stopped before the destination was there, nothing was read");
         return Ok(None);
     };
-    let source = plugin
-        .open(&config.source.config.to_string(), LogLevel::current())
-        .map_err(Error::Open)?;
     let settings = RunSettings {
         source_name: config.source.name.clone(),
         compliance_tag: config.audit.compliance_tag.clone(),
-        previous_hash: destinations::previous_hash(config),
+        previous_hash: ready.previous_hash,
+        audit_key,
+        transactions: (config.delivery.guarantee == Guarantee::ExactlyOnce).then_some(ready.position),
         bounds: Bounds {
             records: config.delivery.max_in_flight_records,
             bytes: config.delivery.max_in_flight_bytes,
@@ -194,7 +115,22 @@ pub fn run(config: &Config, plugin: &Plugin, stop: &Stop) -> Result<Option<Summa
         metrics_ms: config.operations.metrics_ms,
         health: listener.as_ref().map(|listener| Arc::clone(listener.health())),
     };
-    run_feed(&Arc::new(source), outlets, &settings, stop, &wall_clock_us).map(Some)
+    let ended = run_feed(
+        &Arc::new(adopt(source)),
+        ready.outlets,
+        &settings,
+        stop,
+        &wall_clock_us,
+    );
+    if let Err(Error::TakenOver(_)) = &ended {
+        let pause_ms = config.kafka.fenced_pause_ms;
+        tracing::info!(
+            pause_ms,
+            "waiting before the end, so that two supervisors do not fence each other in a loop"
+        );
+        stop.recv_timeout(Duration::from_millis(pause_ms)).ok();
+    }
+    ended.map(Some)
 }
 
 /// A sink that can say why its output failed.
@@ -234,8 +170,23 @@ pub fn run_feed<F: Feed, S: RunSink>(
         settings.source_name.clone(),
         settings.compliance_tag.clone(),
     )
-    .citing(settings.previous_hash);
+    .citing(settings.previous_hash)
+    .keyed(settings.audit_key.clone());
     let mut pipeline: Pipeline<F::Batch, S> = Pipeline::new(sink, chain, settings.source_name.clone());
+    let mut bounds = settings.bounds;
+    if let Some(position) = &settings.transactions {
+        let tokens = Arc::clone(feed);
+        pipeline = pipeline.in_transactions(TransactionStart {
+            shard: settings.source_name.clone(),
+            run_id: run_id.clone(),
+            position: position.clone(),
+            tokens: Box::new(move |sequence| tokens.token(sequence)),
+            max_records: bounds.records,
+            max_bytes: bounds.bytes,
+        });
+        bounds.records = bounds.records.saturating_mul(2);
+        bounds.bytes = bounds.bytes.saturating_mul(2);
+    }
     pipeline.note(AuditStatus::RunOpened, None, clock());
 
     let mut metrics = Metrics::new(settings.metrics_ms, begun_us);
@@ -243,7 +194,7 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let driven = pipeline::drive(
         &mut pipeline,
         feed,
-        settings.bounds,
+        bounds,
         stop,
         clocks,
         &mut |pipeline, feed, turn| {
@@ -265,16 +216,19 @@ pub fn run_feed<F: Feed, S: RunSink>(
     let ends = || settings.health.iter().for_each(|health| health.ends());
     ends();
     let Driven { ending, mut commits } = driven;
-    let wait_us = if ending == Ending::DeadlinePassed {
-        LATE_AUDIT_US
-    } else {
-        LAST_AUDIT_US
+    let wait_us = match ending {
+        Ending::DeadlinePassed => LATE_AUDIT_US,
+        // nothing can be written any more
+        Ending::TakenOver(_) => 0,
+        _ => LAST_AUDIT_US,
     };
     let deadline_us = monotonic_us().saturating_add(wait_us / 2);
     pipeline::settle_rest(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
     ends();
     let stats = feed.stats().unwrap_or_default();
-    pipeline.close(totals(&stats, &pipeline), clock());
+    if !matches!(ending, Ending::TakenOver(_)) {
+        pipeline.close(totals(&stats, &pipeline), clock());
+    }
     let deadline_us = monotonic_us().saturating_add(wait_us / 2);
     pipeline::finish(&mut pipeline, feed.as_ref(), deadline_us, clocks, &mut commits);
 
@@ -309,17 +263,13 @@ fn judge(
     output_error: Option<String>,
     drain_ms: u64,
 ) -> Result<Summary, Error> {
-    let figures = &summary.figures;
-    if !figures.laws_hold() {
-        let error = Error::Law {
-            frames: figures.frames_law,
-            records: figures.records_law,
-            adapter: figures.adapter_law,
-        };
+    if !summary.figures.laws.hold() {
+        let error = Error::Law(summary.figures.laws);
         tracing::error!(%error, "run closed with a broken law");
         return Err(error);
     }
     match (ending, output_error) {
+        (Ending::TakenOver(by), _) => Err(Error::TakenOver(by)),
         (Ending::SourceFailed(error), _) => Err(Error::Source(error)),
         (Ending::OutputClosed, Some(error)) => Err(Error::Output(error)),
         (Ending::DeadlinePassed, _) if left_behind(&summary) > 0 => Err(Error::Undelivered {
@@ -355,6 +305,7 @@ fn describe(ending: &Ending, output_error: Option<&str>) -> String {
         Ending::OutputClosed => output_error
             .unwrap_or("the reader of standard output went away")
             .to_owned(),
+        Ending::TakenOver(by) => format!("another process has taken over shard {}", by.shard),
         Ending::DeadlinePassed => "the time for draining was over".to_owned(),
     }
 }

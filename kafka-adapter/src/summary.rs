@@ -61,9 +61,9 @@ impl Summary {
             "totalDropped": self.figures.total_dropped,
             "totalDuplicated": self.figures.total_duplicated,
             "laws": {
-                "frames": self.figures.frames_law,
-                "records": self.figures.records_law,
-                "adapter": self.figures.adapter_law,
+                "frames": self.figures.laws.frames,
+                "records": self.figures.laws.records,
+                "adapter": self.figures.laws.adapter,
             },
             "source": self.source,
         })
@@ -110,11 +110,14 @@ impl fmt::Display for Summary {
         )?;
         write!(
             f,
-            "  laws      frames {}  records {}  adapter {}  ({})",
-            figures.frames_law,
-            figures.records_law,
-            figures.adapter_law,
-            if figures.laws_hold() { "all hold" } else { "BROKEN" }
+            "  laws      {}  ({})",
+            figures.laws.to_string().replace(", ", "  "),
+            match figures.laws.hold() {
+                false => "BROKEN",
+                true if figures.laws.frames.and(figures.laws.records).is_none() =>
+                    "those that are known hold",
+                true => "all hold",
+            }
         )
     }
 }
@@ -160,6 +163,30 @@ mod tests {
             text.contains("pulled 10  resolved 8  in flight 1  committed 7"),
             "{text}"
         );
-        assert!(text.contains("adapter 1  (BROKEN)"), "{text}");
+        assert!(
+            text.ends_with("  laws      frames 0  records unknown  adapter 1  (BROKEN)"),
+            "{text}"
+        );
+        let settled = Measure {
+            in_flight: 2,
+            ..measure
+        };
+        for (stats, ending) in [
+            (
+                json!({"frames": {"law": 0}}),
+                "frames 0  records unknown  adapter 0  (those that are known hold)",
+            ),
+            (
+                json!({"frames": {"law": 0}, "records": {"law": 0}}),
+                "frames 0  records 0  adapter 0  (all hold)",
+            ),
+        ] {
+            let summary = Summary {
+                figures: Figures::read(&stats, &counters, &settled, 0),
+                ..summary.clone()
+            };
+            let text = summary.to_string();
+            assert!(text.ends_with(&format!("  laws      {ending}")), "{text}");
+        }
     }
 }

@@ -1,12 +1,20 @@
 /* A plugin of the contract for the adapter's own tests: three records a batch, made from nothing.
  * MAJOR, BATCHES (-1 for no end), FAULT (check reports one), BAD (text that is not UTF-8),
- * STUBBORN (drain changes nothing) are set at compile time. */
+ * STUBBORN (drain changes nothing), FRAMES_LAW and RECORDS_LAW (what it says of its laws) are set at compile time. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "event_source.h"
+
+#ifndef FRAMES_LAW
+#define FRAMES_LAW 0
+#endif
+#ifndef RECORDS_LAW
+#define RECORDS_LAW 0
+#endif
 
 static uint64_t given, committed;
 static int draining;
@@ -107,8 +115,10 @@ int32_t esp_token(uint64_t source, uint64_t sequence, esp_text *token, esp_error
 }
 int32_t esp_stats(uint64_t source, esp_text *into, esp_error *error) {
     (void)source; (void)error;
-    return put(into, committed == given ? "{\"state\":\"committed\",\"frames\":{\"law\":0},\"records\":{\"law\":0}}"
-                                        : "{\"state\":\"behind\",\"frames\":{\"law\":0},\"records\":{\"law\":0}}");
+    char stats[128];
+    snprintf(stats, sizeof stats, "{\"state\":\"%s\",\"frames\":{\"law\":%d},\"records\":{\"law\":%d}}",
+             committed == given ? "committed" : "behind", FRAMES_LAW, RECORDS_LAW);
+    return put(into, stats);
 }
 int32_t esp_poll_fd(uint64_t source) { (void)source; return -1; }
 int32_t esp_interrupt(uint64_t source) { (void)source; return 0; }

@@ -15,16 +15,21 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kafka_adapter::pipeline::{Batch, Bounds, Feed, FeedError, PullLimits, Pulled};
 use kafka_adapter::record::{Kind, Record};
 use kafka_adapter::run::{self, RunSettings, run_feed};
-use kafka_adapter::sink::{Envelope, KafkaSettings, Outlet, Outlets, Routing, StartError, Topics};
+use kafka_adapter::sink::{
+    Answer, Envelope, KafkaSettings, Outlet, Outlets, Routing, Sink, StartError, Topics, TransactionSettings,
+};
 use kafka_adapter::summary::Summary;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
+
+#[path = "mock_cluster/transactions.rs"]
+mod transactions;
 
 /// No wait in these tests is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +100,10 @@ impl Feed for ScriptedFeed {
         Ok(())
     }
 
+    fn token(&self, sequence: u64) -> Result<String, FeedError> {
+        Ok(format!("token-{sequence}"))
+    }
+
     fn stats(&self) -> Result<Value, FeedError> {
         Ok(Value::Null)
     }
@@ -117,6 +126,20 @@ struct Bench {
     folder: tempfile::TempDir,
     bounds: Bounds,
     next: u64,
+}
+
+/// What a start in transactions does with its sink.
+fn position(outlets: &mut Outlets) -> Option<Vec<u8>> {
+    outlets.ledger().unwrap().open(None);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "no producer is ready");
+        match outlets.ledger().unwrap().answer() {
+            Some(Answer::Opened(found)) => return found,
+            None => thread::yield_now(),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
 }
 
 struct Running {
@@ -144,6 +167,7 @@ impl Bench {
                 audit: "genesys.audit".to_owned(),
                 dead_letter: "genesys.dead-letter".to_owned(),
                 control: "genesys.control".to_owned(),
+                positions: "genesys.positions".to_owned(),
             },
             envelope: Envelope::Binary,
             default_source: "main".to_owned(),
@@ -154,6 +178,7 @@ impl Bench {
             replication_factor: 1,
             librdkafka: BTreeMap::new(),
             max_in_flight_records: 10_000,
+            transactions: None,
         };
         let bounds = Bounds {
             records: 10_000,
@@ -181,7 +206,7 @@ impl Bench {
             audit: Outlet::Kafka,
             last_resort: Outlet::File(self.folder.path().join("dead.jsonl")),
         };
-        let outlets =
+        let mut outlets =
             Outlets::start(routing, Some(self.settings.clone()), Box::new(std::io::sink())).unwrap();
         let (batches, given) = bounded(10_000);
         let feed = Arc::new(ScriptedFeed {
@@ -191,8 +216,14 @@ impl Bench {
         });
         let (stop, stops) = bounded(1);
         let settings = RunSettings {
+            transactions: self
+                .settings
+                .transactions
+                .is_some()
+                .then(|| position(&mut outlets)),
             source_name: "main".to_owned(),
             compliance_tag: "data-governance-v1".to_owned(),
+            audit_key: None,
             previous_hash: None,
             bounds: self.bounds,
             metrics_ms: 0,
@@ -294,7 +325,7 @@ impl Running {
     fn end(self) -> Summary {
         drop(self.batches);
         let summary = self.thread.join().unwrap().unwrap();
-        assert!(summary.figures.laws_hold());
+        assert!(summary.figures.laws.hold());
         assert_eq!(summary.counters.stray_outcomes, 0);
         assert_eq!(summary.counters.pulled, summary.counters.resolved);
         summary
@@ -410,15 +441,22 @@ fn each_event_is_delivered_once_and_its_audit_names_the_place_that_holds_it() {
 
 #[test]
 fn a_record_refused_alone_is_dead_lettered_and_its_neighbours_are_delivered_in_order() {
+    for error in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+    ] {
+        refused_alone(error);
+    }
+}
+
+fn refused_alone(error: RDKafkaRespErr) {
     let mut bench = Bench::new(1);
     let running = bench.start();
     running.batches.send(bench.events(1, 1)).unwrap();
     running.until_committed(1);
     // the batch of ten, the ten again, five, three, two, one: the first record is the one that is refused alone
-    bench.cluster.request_errors(
-        RDKafkaApiKey::Produce,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 6],
-    );
+    bench.cluster.request_errors(RDKafkaApiKey::Produce, &[error; 6]);
     running.batches.send(bench.events(10, 1)).unwrap();
     let summary = running.end();
     assert_eq!((summary.counters.dead_letters, summary.counters.refused), (1, 1));

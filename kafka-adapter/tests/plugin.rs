@@ -152,6 +152,56 @@ fn lines_need_no_file_and_the_end_of_the_source_is_exit_0() {
 }
 
 #[test]
+fn a_plugin_whose_law_is_not_0_ends_the_run_with_70_and_an_error_line() {
+    for (define, broken, member) in [
+        ("-DFRAMES_LAW=1", "frames 1, records 0, adapter 0", "frames"),
+        ("-DRECORDS_LAW=-2", "frames 0, records -2, adapter 0", "records"),
+    ] {
+        let (folder, _) = plugin(&["-DMAJOR=1", "-DBATCHES=2", define]);
+        let run = ["run", "--to", "lines", "--library", "./libfake.so"];
+        let (code, out, log) = ended(folder.path(), &run);
+        assert_eq!(code, Some(70), "{log}");
+        let complaint = format!(
+            "a law of conservation is broken ({broken}): records were lost or counted twice, please report this with the summary"
+        );
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(
+            lines.last(),
+            Some(&format!("genesys-kafka: {complaint}").as_str())
+        );
+        assert!(
+            log.contains(&format!(
+                " ERROR kafka_adapter::run: run closed with a broken law error={complaint}\n"
+            )),
+            "{log}"
+        );
+        assert!(
+            log.contains(&format!(
+                "\n  laws      {}  (BROKEN)\n",
+                broken.replace(", ", "  ")
+            )),
+            "{log}"
+        );
+        let summary = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("summary "))
+            .unwrap();
+        let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+        let laws = &summary["laws"];
+        assert_ne!(laws[member], 0, "{laws}");
+        assert_eq!(laws["adapter"], 0, "{laws}");
+        // what was handed out is delivered all the same
+        assert_eq!(
+            out.lines()
+                .filter(|line| line.contains(r#""kind":"event""#))
+                .count(),
+            6,
+            "{out}"
+        );
+    }
+}
+
+#[test]
 fn a_fault_of_the_plugin_is_exit_78_with_the_place_it_was_written() {
     let (folder, _) = plugin(&["-DMAJOR=1", "-DBATCHES=1", "-DFAULT"]);
     let file = "[source]\nlibrary = \"./libfake.so\"\n[source.config]\nregion = \"us-east-7\"\n[delivery]\nto = \"lines\"\n";

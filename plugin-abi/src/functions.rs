@@ -89,12 +89,17 @@ mod declarations {
 
         /// Checks a configuration and writes a report of every fault found in one pass.
         ///
-        /// `flags`: 0, or `ESP_CHECK_ONLINE` to also log in. The report is JSON: `{"faults": [{"path", "message",
-        /// "mend", "nearest"}]}`, empty when all is well; it is written for `OK` and for `CONFIG`, and online also
-        /// for `AUTH`, `IO`, `TLS`, `OVERLOAD` and `TIMEOUT`. `"warnings"` has the same members, for what
-        /// works and should be changed all the same. After a login it also holds `"login": {"clock_skew_ms",
-        /// "token_lifetime_s"}`: how far the service's clock is ahead of this machine's at the least, in milliseconds
-        /// (negative: behind; null: it did not tell), and how long the token lives, in seconds. `report` may be NULL.
+        /// `flags`: 0, or `ESP_CHECK_ONLINE` to also log in and to ask the service for what the configuration needs. The
+        /// report is JSON: `{"faults": [{"path", "message", "mend", "nearest"}]}`, empty when all is well; it is written for
+        /// `OK` and for `CONFIG`, and online also for `AUTH`, `IO`, `TLS`, `OVERLOAD` and `TIMEOUT`. `"warnings"` has the
+        /// same members, for what works and should be changed all the same. After a login it also holds `"login":
+        /// {"clock_skew_ms", "token_lifetime_s"}`: how far the service's clock is ahead of this machine's at the least, in
+        /// milliseconds (negative: behind; null: it did not tell), and how long the token lives, in seconds; `"api":
+        /// {"clock_skew_ms"}` in the same way, where there is an API behind the login, and with it `"checks": [{"id", "title",
+        /// "outcome", "key", "detail", "mend", "status"}]`, what was examined there, in the order in which people should
+        /// see it. `outcome` is `"ok"`, `"warning"`, `"failed"` or `"skipped"`, others may come; `key` (or null) the key of
+        /// the configuration that it is about; `status` of a failure the number with which a source would end, else null.
+        /// Each failure is in `faults` as well, and the first is what the function returns. `report` may be NULL.
         /// Any thread. Without `ESP_CHECK_ONLINE` it starts no thread and uses no network; with it, it blocks up to
         /// `timeout_ms`. Errors: `CONFIG`, `AUTH`, `IO`, `TLS`, `OVERLOAD`, `TIMEOUT` (a positive number, and no
         /// success here: compare with `OK`), `SHORT_BUFFER`, `INVALID_ARGUMENT`, `PANIC`.

@@ -1,6 +1,6 @@
 //! HTTP/1.1, as little as the simulator needs: one request in, one answer out.
 //!
-//! Refuses heads over 16 KiB, bodies over 64 KiB, bodies without a length, and requests that take longer than ten
+//! Refuses heads over 16 KiB, bodies over 512,000 bytes, bodies without a length, and requests that take longer than ten
 //! seconds. The invariant: nothing is read beyond the request's end into another meaning; surplus bytes stay buffered.
 
 use std::time::Duration;
@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const MAX_HEAD_BYTES: usize = 16 << 10;
-const MAX_BODY_BYTES: usize = 64 << 10;
+// the platform's request.bytes.max
+const MAX_BODY_BYTES: usize = 512_000;
 /// Time for one request to arrive, and for an idle connection to ask again.
 const REQUEST_MS: u64 = 10_000;
 

@@ -3,6 +3,8 @@
 //! Prints one JSON line when it listens and one JSON line of counters when it ends. Refuses to listen anywhere but on
 //! loopback. Exit codes: 0, 64 for a wrong command line, 78 for a wrong script or option value, 70 for a failure.
 
+mod notification_arguments;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use notification_arguments::NotificationArguments;
 use simulator::{Counters, Credentials, Error, Fault, Options, Replay, Simulator};
 
 const EXAMPLES: &str = "\
@@ -31,6 +34,11 @@ Examples:
   The same from a file, one fault a line (text or JSON), and frames from a folder, one each 20 events:
     genesys-simulator --script faults.txt --replay frames/ --replay-every 20
 
+  Notification channels (POST /api/v2/notifications/channels on the address \"api\"), with everything ten times as fast,
+  a maintenance close of each channel after 500 notifications, and one storm of 429:
+    genesys-simulator --heartbeat-ms 3000 --channel-life-ms 8640000 --updates-per-second 200 \\
+                      --fault 'each-channel=500 closing 6000' --fault 'api=20-30 refuse 429 2' --truth truth.jsonl
+
 Faults are TRIGGER ACTION:
   now, after=N events, at=MS, every=N events     close CODE [REASON], drop, reset, silence MS, stall [MS],
                                                  duplicate [BACK], malformed [cut|types|text], binary,
@@ -44,9 +52,19 @@ Faults are TRIGGER ACTION:
   login=K, connect=K, subscribe=K                refuse STATUS [SECONDS|date:SECONDS], slow MS, hang;
   (K: 3, 2-5, or 2- for all from the 2nd)        for login and connect: trickle MS; for login: rate-limited, no-token;
                                                  for connect: extension (one that was not asked for)
+  api=K, create=K, topics=K                      refuse STATUS [SECONDS|date:SECONDS], slow MS, hang, trickle MS;
+  (REST requests, channels created, requests     at topics: reject TOPIC, echo [COUNT] (send again, over the new
+  for topics)                                    subscription, its last notifications from before it)
+  channel=K[:N] (the K-th channel, after N       close CODE [REASON], drop, reset, silence MS, stall [MS],
+  notifications), each-channel=N,                duplicate [BACK], malformed [cut|types|text], oversized BYTES
+  notified=N (over all channels)                 [announced], trickle MS, unfinished MS, offence NAME,
+                                                 freeze [MS] (neither heartbeats nor pongs), swap (the next two
+                                                 notifications), closing [MS]
+                                                 (v2.system.socket_closing, then a close), steal (as another channel
+                                                 of the client), expire, revoke (the token)
   JSON form: {\"when\":{\"after\":1000},\"do\":{\"close\":{\"code\":1001,\"reason\":\"going away\"}}}";
 
-/// Plays Genesys Cloud's login and the tutorial's events socket on loopback
+/// Plays Genesys Cloud's login, notification channels and the tutorial's events socket on loopback
 #[derive(Debug, Parser)]
 #[command(name = "genesys-simulator", version, after_long_help = EXAMPLES, after_help = "More, with examples: --help")]
 struct Arguments {
@@ -124,6 +142,9 @@ struct Arguments {
     #[arg(long, default_value_t = 8192, value_name = "BYTES", help_heading = "Faults")]
     max_payload_bytes: usize,
 
+    #[command(flatten)]
+    notifications: NotificationArguments,
+
     /// File for the ground truth: every frame sent, as JSON lines
     #[arg(long, value_name = "FILE", help_heading = "Ground truth")]
     truth: Option<PathBuf>,
@@ -180,6 +201,7 @@ impl Arguments {
             pause_when_alone: self.pause_when_alone,
             min_interval_ms: self.min_interval_ms,
             max_payload_bytes: self.max_payload_bytes,
+            notifications: self.notifications.into_options(),
             faults,
             replay,
             // nobody can ask a process for its memory: what is wanted goes to the file
@@ -243,6 +265,7 @@ fn run(options: Options, exit_when_done: bool) -> anyhow::Result<()> {
         "address": simulator.address().to_string(),
         "login": simulator.login_url(),
         "events": simulator.events_url(),
+        "api": simulator.api_url(),
     });
     print_line(&ready.to_string())?;
     runtime.block_on(async {
@@ -259,7 +282,7 @@ fn run(options: Options, exit_when_done: bool) -> anyhow::Result<()> {
 }
 
 fn over(counters: &Counters) -> bool {
-    counters.done && counters.open == 0
+    (counters.done || counters.updates_done) && counters.open == 0
 }
 
 // a reader that is gone is no reason to fail

@@ -47,7 +47,20 @@ impl Tokens {
     }
 }
 
-/// What a gate (login, upgrade, subscription) does.
+impl Tokens {
+    /// The moment at which a login's token ends, if it is remembered.
+    pub(crate) fn end_of(&self, login: u64) -> Option<Instant> {
+        let found = self.issued.iter().find(|issued| issued.1 == login)?;
+        Some(found.2)
+    }
+
+    /// Forgets a login's token, so that it is refused from now on.
+    pub(crate) fn revoke(&mut self, login: u64) {
+        self.issued.retain(|issued| issued.1 != login);
+    }
+}
+
+/// What a gate (login, upgrade, subscription, REST request) does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Answer(Response),
@@ -60,13 +73,21 @@ pub(crate) enum Gate {
 pub(crate) async fn answer(request: &Request, shared: &Shared) -> Gate {
     let mut gate = judge(request, shared).await;
     if let Gate::Answer(response) = &mut gate {
-        let ahead = jiff::SignedDuration::from_millis(shared.options.clock_ahead_ms);
-        let now = jiff::Timestamp::now().saturating_add(ahead);
-        response
-            .headers
-            .push(("date", http_date(now.unwrap_or(jiff::Timestamp::MAX))));
+        response.headers.push(("date", date(&shared.options)));
     }
     gate
+}
+
+/// The time that every answer tells, as the options set this clock.
+pub(crate) fn date(options: &Options) -> String {
+    let ahead = jiff::SignedDuration::from_millis(options.clock_ahead_ms);
+    let now = jiff::Timestamp::now().saturating_add(ahead);
+    http_date(now.unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// An HTTP date that many seconds from now.
+pub(crate) fn http_date_in(seconds: u64) -> String {
+    http_date(date_in(jiff::Timestamp::now(), seconds))
 }
 
 async fn judge(request: &Request, shared: &Shared) -> Gate {
@@ -125,7 +146,7 @@ pub(crate) fn refusal(status: u16, retry_after: Option<RetryAfter>) -> Response 
     let mut response = error(status, name, text);
     let value = retry_after.map(|retry_after| match retry_after {
         RetryAfter::Seconds(seconds) => seconds.to_string(),
-        RetryAfter::DateIn(seconds) => http_date(date_in(jiff::Timestamp::now(), seconds)),
+        RetryAfter::DateIn(seconds) => http_date_in(seconds),
     });
     response.headers.extend(value.map(|value| ("retry-after", value)));
     response

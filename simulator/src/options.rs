@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::fault::{Action, Fault};
+use crate::notifications::NotificationOptions;
 
 /// The client credentials that the login accepts. They are made up, yet `Debug` masks the secret all the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Options {
     pub min_interval_ms: u64,
     /// Largest subscription in bytes. Default 8192, the tutorial's limit.
     pub max_payload_bytes: usize,
+    /// The notification channels and the contact centre behind them.
+    pub notifications: NotificationOptions,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
     /// Frames from files.
@@ -121,6 +124,7 @@ impl Default for Options {
             pause_when_alone: false,
             min_interval_ms: 0,
             max_payload_bytes: 8192,
+            notifications: NotificationOptions::default(),
             faults: Vec::new(),
             replay: None,
             truth: None,
@@ -184,6 +188,7 @@ impl Options {
             let rule = "must be 1 to 16 names of 1 to 256 bytes";
             return Err(out_of_range("event_types", &self.event_types.len(), rule));
         }
+        self.notifications.check()?;
         self.faults.iter().try_for_each(|fault| self.check_fault(fault))
     }
 

@@ -19,9 +19,11 @@ use crate::error::Error;
 use crate::events::{self, Subscription, Subscriptions};
 use crate::fault::Fault;
 use crate::feed::Feed;
-use crate::http::{self, Response};
-use crate::oauth::{self, Gate, Tokens};
+use crate::http;
+use crate::notifications::Notifications;
+use crate::oauth::{Gate, Tokens};
 use crate::options::Options;
+use crate::route::{Answered, next_answer, play};
 use crate::truth::{Counters, TruthLine};
 
 const MAX_CONNECTIONS: usize = 256;
@@ -41,6 +43,8 @@ pub(crate) struct Signal {
 /// What the listener, the sessions and the caller share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    // locked before the feed, never after it
+    pub(crate) notifications: Mutex<Notifications>,
     feed: Mutex<Feed>,
     progress: Condvar,
     tokens: Mutex<Tokens>,
@@ -49,7 +53,7 @@ pub(crate) struct Shared {
 }
 
 // a panic in one session must not hide the ground truth from the test that looks for its cause
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -90,8 +94,8 @@ impl Shared {
 
 /// A running simulator. Dropping it stops it.
 pub struct Simulator {
-    address: SocketAddr,
-    shared: Arc<Shared>,
+    pub(crate) address: SocketAddr,
+    pub(crate) shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,12 +123,14 @@ impl Simulator {
         listener.set_nonblocking(true).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let feed = Feed::new(&options)?;
+        let notifications = Notifications::new(&options);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::Thread)?;
         let shared = Arc::new(Shared {
             options,
+            notifications: Mutex::new(notifications),
             feed: Mutex::new(feed),
             progress: Condvar::new(),
             tokens: Mutex::default(),
@@ -186,12 +192,17 @@ impl Simulator {
     /// [`Error::Fault`] if the action has no meaning at its trigger; not retryable.
     pub fn inject(&self, fault: Fault) -> Result<(), Error> {
         self.shared.options.check_fault(&fault)?;
-        self.shared.feed().inject(fault);
+        match fault.when.is_of_channels() {
+            true => self
+                .shared
+                .with_notifications(|notifications, feed| notifications.inject(feed, fault)),
+            false => self.shared.feed().inject(fault),
+        }
         self.shared.wake();
         Ok(())
     }
 
-    /// Waits until the condition holds for the counters; says whether it did in time. The condition is looked at after
+    /// Waits until the condition, which must not ask the simulator anything, holds for the counters; says whether it did in time. The condition is looked at after
     /// every write, and every 50 ms.
     #[must_use]
     pub fn wait_until(&self, timeout: Duration, mut condition: impl FnMut(&Counters) -> bool) -> bool {
@@ -284,6 +295,7 @@ async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
             },
             _ = tick.tick() => {
                 shared.feed().tick(Instant::now());
+                shared.tick_notifications(Instant::now());
                 shared.announce_progress();
             }
             Some(ended) = connections.join_next() => if let Err(error) = ended {
@@ -310,7 +322,11 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
     let mut signal = shared.signal();
     let mut bytes = Vec::new();
     loop {
-        let (connection, gate) = tokio::select! {
+        let Answered {
+            connection,
+            gate,
+            channel,
+        } = tokio::select! {
             answered = next_answer(&mut stream, &mut bytes, &shared) => match answered {
                 Some(answered) => answered,
                 None => return,
@@ -326,7 +342,7 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
                     _ = signal.wait_for(|signal| signal.stop) => return,
                 }
                 if response.status == 101 {
-                    return events::play(stream, bytes, connection, shared).await;
+                    return play(stream, bytes, connection, channel, shared).await;
                 }
                 continue;
             }
@@ -342,24 +358,8 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
             return;
         }
         if response.status == 101 {
-            return events::play(stream, bytes, connection, shared).await;
+            return play(stream, bytes, connection, channel, shared).await;
         }
-    }
-}
-
-async fn next_answer(stream: &mut TcpStream, bytes: &mut Vec<u8>, shared: &Shared) -> Option<(u64, Gate)> {
-    let request = http::read_request(stream, bytes).await?;
-    let path = request.path.split('?').next().unwrap_or_default();
-    match (request.method.as_str(), path) {
-        ("POST", "/oauth/token") => Some((0, oauth::answer(&request, shared).await)),
-        (_, events::PATH) => Some(events::upgrade(&request, shared).await),
-        _ => Some((
-            0,
-            Gate::Answer(Response {
-                status: 404,
-                ..Response::default()
-            }),
-        )),
     }
 }
 

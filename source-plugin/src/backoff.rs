@@ -76,7 +76,7 @@ impl<R: Rng> Backoff<R> {
             return None;
         }
         let ceiling = self.delays.next().unwrap_or(self.policy.max).min(self.policy.max);
-        let jittered = ceiling.mul_f64(self.rng.random::<f64>());
+        let jittered = ceiling.mul_f64(self.draw());
         Some(match pace {
             Pace::Usual => jittered,
             // On top of the floor, or everybody who was told the same would come back at the same moment.
@@ -91,6 +91,11 @@ impl<R: Rng> Backoff<R> {
             self.attempts = 0;
             self.delays = delays(self.policy);
         }
+    }
+
+    /// Draws a number from 0 to 1, 1 excluded.
+    pub fn draw(&mut self) -> f64 {
+        self.rng.random::<f64>()
     }
 
     /// Returns the failures in a row.

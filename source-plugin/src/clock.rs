@@ -43,6 +43,22 @@ impl Clock for SystemClock {
     }
 }
 
+/// The least by which another clock is ahead of ours, given the `Date` of an answer and when we asked and heard.
+///
+/// # Units
+/// `date_s`: whole seconds since 1970 UTC; `sent_us`, `answered_us`: microseconds. Returns milliseconds, negative if the
+/// other is behind.
+pub(crate) fn skew_ms(date_s: i64, sent_us: i64, answered_us: i64) -> i64 {
+    let earliest_ms = date_s.saturating_mul(1000);
+    let latest_ms = earliest_ms.saturating_add(999);
+    let (sent_ms, answered_ms) = (sent_us.div_euclid(1000), answered_us.div_euclid(1000));
+    if latest_ms < sent_ms {
+        latest_ms.saturating_sub(sent_ms)
+    } else {
+        earliest_ms.saturating_sub(answered_ms).max(0)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod paused {
     use std::sync::Arc;
@@ -85,5 +101,21 @@ pub(crate) mod paused {
         fn uptime_ms(&self) -> i64 {
             i64::try_from(self.origin.elapsed().as_millis()).unwrap()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::skew_ms;
+
+    #[test]
+    fn a_clock_is_only_said_to_be_wrong_by_what_is_certain() {
+        // asked at 10.400 s, heard at 12.600 s
+        let skew = |date_s| skew_ms(date_s, 10_400_000, 12_600_000);
+        assert_eq!([10, 11, 12].map(skew), [0, 0, 0]);
+        assert_eq!(skew(9), -401);
+        assert_eq!(skew(13), 400);
+        assert_eq!(skew(0), -9_401);
+        assert_eq!(skew_ms(i64::MAX, 0, 0), i64::MAX);
     }
 }

@@ -28,6 +28,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Frames of a second channel that wait for the hand-over; goes up and down.
     pub held: u64,
+    /// Frames of the second channel that went their way and that the first may have delivered too.
+    pub handover_ambiguous: u64,
     /// Frames above the size limit; each is a dead letter as well.
     pub oversized: u64,
     /// Events whose time was there but could not be read.
@@ -87,6 +89,7 @@ mod tests {
     fn side_counters_are_no_terms() {
         let counts = Counts {
             received_bytes: 7,
+            handover_ambiguous: 3,
             oversized: 1,
             unreadable_timestamps: 2,
             ..Counts::default()

@@ -115,6 +115,16 @@ impl Window {
         });
     }
 
+    /// Remembers an identity that was accepted earlier, in the order in which that happened, without counting an age;
+    /// one that is still remembered stays as it is.
+    pub fn recall(&mut self, hash: u128, seen_ms: i64) {
+        self.expire(seen_ms);
+        let is_known = self.table.find(low(hash), |position| self.is(*position, hash));
+        if is_known.is_none() {
+            self.remember(hash, seen_ms);
+        }
+    }
+
     /// Forgets an identity whose record could not be kept after all; returns whether it was there.
     pub fn withdraw(&mut self, hash: u128) -> bool {
         let (queue, base) = (&self.queue, self.base);

@@ -74,6 +74,8 @@ struct Entry {
     body: Span,
     first_attribute: u32,
     attribute_count: u32,
+    /// Two halves instead of one `u128`, whose alignment would cost 16 bytes a record.
+    id_hash: Option<[u64; 2]>,
 }
 
 /// One record inside a [`Chunk`], borrowed from it.
@@ -172,6 +174,28 @@ impl<'a> Record<'a> {
             .map(|(name, value)| (chunk.slice(*name), chunk.slice(*value)))
     }
 
+    /// Returns the hash of the identity that the record is de-duplicated by, if it has one.
+    #[must_use]
+    pub fn id_hash(&self) -> Option<u128> {
+        self.entry
+            .id_hash
+            .map(|[high, low]| u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// Says whether the key repeats the subject and is stored once with it.
+    pub(crate) fn shares_key_with_subject(&self) -> bool {
+        self.entry.key.start == self.entry.subject.start && self.entry.key.end == self.entry.subject.end
+    }
+
+    /// Returns everything but the numbers as the builder laid it out: id, type, subject, key unless it is the subject,
+    /// names and values of the attributes, body.
+    pub(crate) fn laid_out(&self) -> &'a [u8] {
+        self.chunk.slice(Span {
+            start: self.entry.id.start,
+            end: self.entry.body.end,
+        })
+    }
+
     /// Returns the bytes that count against the queue's bound.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
@@ -180,7 +204,7 @@ impl<'a> Record<'a> {
 }
 
 /// Records in contiguous bytes; immutable once sealed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Chunk {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -215,6 +239,14 @@ impl Chunk {
     /// Returns the records in order.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| Record { chunk: self, entry })
+    }
+
+    /// Moves the records to another epoch: of each number only the lower `counter_bits` stay.
+    pub(crate) fn move_to_epoch(&mut self, epoch: u32, counter_bits: u32) {
+        let counter = (1 << counter_bits) - 1;
+        for entry in &mut self.entries {
+            entry.sequence = u64::from(epoch) << counter_bits | (entry.sequence & counter);
+        }
     }
 
     fn slice(&self, span: Span) -> &[u8] {
@@ -313,6 +345,7 @@ impl ChunkBuilder {
                 body,
                 first_attribute: offset(first_attribute)?,
                 attribute_count: offset(head.attributes.len())?,
+                id_hash: None,
             })
         })();
         match attempt {
@@ -325,6 +358,13 @@ impl ChunkBuilder {
                 chunk.attributes.truncate(first_attribute);
                 Err(full)
             }
+        }
+    }
+
+    /// Notes the hash of the identity that the record pushed last is de-duplicated by.
+    pub fn identify(&mut self, id_hash: u128) {
+        if let Some(entry) = self.chunk.entries.last_mut() {
+            entry.id_hash = Some([(id_hash >> 64) as u64, id_hash as u64]);
         }
     }
 

@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use crate::dedup::AGE_BOUNDS_MS;
 use crate::network::{FrameFigures, Status};
 use crate::queue::Queue;
+use crate::store::SpoolFigures;
 
 /// Returns the statistics as JSON text; times in milliseconds or microseconds as the member names say.
 #[must_use]
-pub fn to_json(queue: &Queue, status: &Status) -> String {
+pub(crate) fn to_json(queue: &Queue, status: &Status, spool: Option<&SpoolFigures>) -> String {
     let network = status.snapshot();
     let figures = status.frames();
     let (records, fill) = queue.counts();
@@ -20,9 +21,9 @@ pub fn to_json(queue: &Queue, status: &Status) -> String {
         "state": network.state,
         "capabilities": {
             "commit": true,
-            "resume": false,
-            "token": false,
-            "spool": "memory",
+            "resume": spool.is_some(),
+            "token": spool.is_some(),
+            "spool": if spool.is_some() { "disk" } else { "memory" },
         },
         "frames": frames(&figures),
         "records": {
@@ -39,6 +40,7 @@ pub fn to_json(queue: &Queue, status: &Status) -> String {
             "max_records": bounds.max_records,
             "max_bytes": bounds.max_bytes,
         },
+        "spool": spool,
         "session": network,
         "dedup": {
             "ids": figures.window_ids,
@@ -63,6 +65,7 @@ fn frames(figures: &FrameFigures) -> Value {
         "subtracted": counts.subtracted,
         "dropped": counts.dropped,
         "held": counts.held,
+        "handover_ambiguous": counts.handover_ambiguous,
         "oversized": counts.oversized,
         "unreadable_timestamps": counts.unreadable_timestamps,
         "law": counts.frames_law(),
@@ -85,9 +88,40 @@ fn duplicate_ages(figures: &FrameFigures) -> Value {
 mod tests {
     use serde_json::Value;
 
-    use super::to_json;
-    use crate::network::Status;
+    use super::{frames, to_json};
+    use crate::counts::Counts;
+    use crate::network::{FrameFigures, Status};
     use crate::queue::{Bounds, Queue};
+
+    #[test]
+    fn each_count_of_frames_stands_under_its_name() {
+        let counts = Counts {
+            received: 1,
+            received_bytes: 2,
+            events: 3,
+            duplicates: 4,
+            dead_letters: 5,
+            control: 6,
+            ignored: 7,
+            filtered: 8,
+            subtracted: 9,
+            dropped: 10,
+            held: 11,
+            handover_ambiguous: 12,
+            oversized: 13,
+            unreadable_timestamps: 14,
+        };
+        let figures = FrameFigures {
+            counts,
+            ..FrameFigures::default()
+        };
+        let expected = serde_json::json!({
+            "received": 1, "received_bytes": 2, "events": 3, "duplicates": 4, "dead_letters": 5, "control": 6,
+            "ignored": 7, "filtered": 8, "subtracted": 9, "dropped": 10, "held": 11, "handover_ambiguous": 12,
+            "oversized": 13, "unreadable_timestamps": 14, "law": 1 - 3 - 4 - 5 - 6 - 7 - 8 - 9 - 10 - 11,
+        });
+        assert_eq!(frames(&figures), expected);
+    }
 
     #[test]
     fn a_fresh_source_shows_every_member_and_both_laws() {
@@ -96,13 +130,14 @@ mod tests {
             max_bytes: 6,
         })
         .unwrap();
-        let text = to_json(&queue, &Status::new());
+        let text = to_json(&queue, &Status::new(), None);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["frames"]["law"], 0);
         assert_eq!(value["records"]["law"], 0);
         assert_eq!(value["queue"]["max_records"], 5);
         assert_eq!(value["state"], "connecting");
         assert_eq!(value["capabilities"]["token"], false);
+        assert!(value["spool"].is_null());
         assert!(
             value["dedup"]["duplicate_age_ms"]
                 .as_object()

@@ -7,6 +7,8 @@
 //! # Source
 //! `notificationMappings.json` of the vendor's SDKs; captured frames for the legacy and misspelt topics.
 
+pub mod combined;
+
 /// What is known of a topic's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {

@@ -205,6 +205,7 @@ static void records(void) {
     char first_id[256];
     uint64_t at;
     esp_str old = {(const uint8_t *)"x", 1};
+    esp_str position;
 
     EXPECT(batch->struct_size == sizeof(esp_batch) && batch->record_stride == sizeof(esp_record));
     EXPECT(batch->record_count >= 1 && batch->record_count <= 3);
@@ -245,9 +246,17 @@ static void records(void) {
 
     memset(&text, 0, sizeof text);
     text.struct_size = (uint32_t)sizeof text;
-    EXPECT(token(source, batch->last_sequence, &text, &error) == ESP_STATUS_UNSUPPORTED);
-    EXPECT(resume(source, old, &error) == ESP_STATUS_UNSUPPORTED);
+    EXPECT(token(source, batch->last_sequence, &text, &error) == ESP_STATUS_SHORT_BUFFER);
+    EXPECT(text.length > 0 && text.length <= 256);
     text.data = (uint8_t *)buffer;
+    text.capacity = sizeof buffer - 1;
+    EXPECT(token(source, batch->last_sequence, &text, &error) == ESP_STATUS_OK);
+    position.data = text.data;
+    position.length = text.length;
+    EXPECT(resume(source, position, &error) == ESP_STATUS_STATE);
+    EXPECT(resume(source, old, &error) == ESP_STATUS_INVALID_ARGUMENT);
+    EXPECT(token(source, batch->last_sequence + 1000000, &text, &error) == ESP_STATUS_INVALID_ARGUMENT);
+    text.capacity = 0;
     buffer[0] = '!';
     EXPECT(stats(source, &text, &error) == ESP_STATUS_SHORT_BUFFER);
     EXPECT(error.retryable == 1 && text.length > 2 && buffer[0] == '!');

@@ -10,6 +10,7 @@ mod kafka;
 mod local;
 mod login;
 mod offline;
+mod platform;
 mod ready;
 mod seen;
 mod topics;

@@ -1,8 +1,9 @@
 //! Topics on a real Apache Kafka: absent, compacted, without enough replicas, with a small limit; whole rows.
 
 use simulator::Options;
-use support::{Broker, Rig, Topics};
+use support::{Broker, Rig, Topics, wait_until};
 
+use crate::DEADLINE;
 use crate::seen::{Checked, check_topics};
 
 const SETTINGS: &str =
@@ -115,4 +116,70 @@ fn what_loses_or_refuses_records_is_a_failure_with_the_command_that_mends_it() {
         ]
     );
     assert_eq!((bad.verdict(), bad.code), ("not ready: 3 of 12 failed", Some(78)));
+}
+
+#[test]
+fn a_topic_that_the_brokers_would_not_create_is_a_failure_with_their_reason() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut topics = Topics::unique();
+    for name in [&topics.events, &topics.dead_letter, &topics.control] {
+        broker.create_topic(name, 1, &[]);
+    }
+    // brokers keep names that differ in these characters alone apart from each other
+    broker.create_topic(&format!("{}_x", topics.audit), 1, &[]);
+    topics.audit.push_str(".x");
+    let created = checked(broker, &topics, &["--create-topics"]);
+    let rows = created.rows("audit topic");
+    assert_eq!(
+        rows[0],
+        "✗ AUDIT is missing, and the brokers would not create it: InvalidTopic (Broker: Invalid topic)"
+    );
+    assert!(
+        rows[1].starts_with(
+            "mend: give this user the right Create on it, choose another name or other settings, or run as one who may: \
+             kafka-topics.sh --bootstrap-server SERVERS --create --topic AUDIT "
+        ),
+        "{rows:?}"
+    );
+    assert_eq!(
+        (created.verdict(), created.code),
+        ("not ready: 1 of 12 failed", Some(78))
+    );
+}
+
+#[test]
+fn with_exactly_once_the_positions_are_read_and_nobody_is_fenced() {
+    let Some(broker) = Broker::shared() else { return };
+    let topics = Topics::create(broker, 1);
+    let (servers, positions) = (broker.bootstrap_servers(), support::unique_topic("positions"));
+    broker.create_topic(&positions, 1, &[("cleanup.policy", "compact")]);
+    let rig = Rig::new(Options::default())
+        .with_kafka(servers, &topics)
+        .set("delivery.guarantee", "exactly_once")
+        .set("source.name", "shard-of-a-check")
+        .set("kafka.topics.positions", positions.as_str());
+    let position = || {
+        let checked = check_topics(&rig, &[], servers, &topics);
+        assert_eq!(checked.code, Some(0), "{:#?}", checked.lines);
+        checked.rows("position")
+    };
+    assert_eq!(
+        position(),
+        [format!("✓ shard shard-of-a-check has none yet in {positions}")]
+    );
+    let records = || support::end_offsets(servers, &positions).iter().sum::<i64>();
+    assert_eq!(records(), 0);
+    let mut run = rig.start();
+    wait_until(DEADLINE, "the shard has a position", || records() > 0);
+    assert_eq!(
+        position(),
+        [format!("✓ shard shard-of-a-check has one in {positions}")]
+    );
+    let ended = support::rig::stop(&mut run, DEADLINE);
+    assert_eq!(
+        (ended.code, ended.lines_with("fenced")),
+        (Some(0), 0),
+        "{:#?}",
+        ended.stderr
+    );
 }

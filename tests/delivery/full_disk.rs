@@ -31,6 +31,7 @@ fn on_a_full_disk(drain_ms: u64) -> (Rig, Process, PathBuf) {
         ..Options::default()
     };
     let rig = Rig::new(options)
+        .in_memory()
         .set("delivery.to", "lines")
         .set("delivery.drain_ms", drain_ms)
         // few at a time, or the first write of the audit would be larger than the disk

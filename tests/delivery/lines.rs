@@ -115,6 +115,7 @@ fn a_reader_that_goes_away_drains_the_source_and_is_no_failure() {
         .args(["run", "--to", "lines"])
         .current_dir(folder.path())
         .envs(environment(&simulator))
+        .env("XDG_STATE_HOME", folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(&log).unwrap());
@@ -152,6 +153,7 @@ fn on_a_full_disk(mut command: Command) -> (Option<i32>, String) {
     let log = folder.path().join("stderr.txt");
     command
         .current_dir(folder.path())
+        .env("XDG_STATE_HOME", folder.path())
         .stdin(Stdio::null())
         .stdout(File::options().write(true).open("/dev/full").unwrap())
         .stderr(File::create(&log).unwrap());

@@ -10,6 +10,7 @@ mod full_disk;
 mod lines;
 mod outage;
 mod overflow;
+mod poison;
 mod proofs;
 mod refused;
 mod rotation;

@@ -36,6 +36,7 @@ pub(crate) fn fragile_broker() -> Option<MutexGuard<'static, Broker>> {
 
 fn rig(broker: &Broker, topics: &Topics, options: Options) -> Rig {
     Rig::new(options)
+        .in_memory()
         .with_kafka(broker.bootstrap_servers(), topics)
         .set("source.config.queue.max_records", QUEUE_RECORDS)
         .set("delivery.max_in_flight_records", IN_FLIGHT_RECORDS)

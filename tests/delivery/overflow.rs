@@ -20,6 +20,7 @@ fn dropped_events_are_counted_and_lie_in_gaps_that_count_them() {
     };
     let rig = Rig::new(options)
         .with_kafka(broker.bootstrap_servers(), &topics)
+        .in_memory()
         .set("source.config.queue.on_full", "drop")
         .set("source.config.queue.max_records", 1_000)
         .set("delivery.max_in_flight_records", 1_000);

@@ -133,6 +133,10 @@ name = \"{SHARD}\"
 [source.config]
 transport = \"events\"
 
+[source.config.spool]
+dir = \"{spool}\"
+max_bytes = 1073741824
+
 [source.config.endpoints]
 login = \"{login}\"
 events = \"{events}\"
@@ -149,6 +153,7 @@ max_ms = 2000
 [operations]
 metrics_ms = 1000
 ",
+        spool = path.with_file_name("spool").display(),
         login = simulator.login_url(),
         events = simulator.events_url(),
         destination = destination.config(),

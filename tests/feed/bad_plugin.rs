@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::{Launch, free_port};
 
-use crate::host::{REFUSED_LOGINS, SOON, unreachable_login, without_address};
+use support::host::{REFUSED_LOGINS, SOON, unreachable_login, without_address};
 
 const SECRET: &str = "PLANTED-secret-4c1d";
 
@@ -224,4 +224,116 @@ fn an_online_check_that_logs_in_tells_the_services_clock_and_the_tokens_life() {
         let offline = genesys_source::source::check(&config.to_string(), false, SOON);
         assert_eq!(offline.report, r#"{"faults":[],"warnings":[]}"#);
     }
+}
+
+/// Checks a source over notification channels online; returns the report without the clocks, and how it failed.
+fn check_channels(fault: Option<&str>, queues: &[&str], timeout: Duration) -> (Value, Option<(i32, String)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let simulator = support::plugin::simulator(|options| {
+        options.faults = fault.map(|fault| fault.parse().unwrap()).into_iter().collect();
+        options.notifications.queues = 1;
+    });
+    let mut config = support::plugin::config(&simulator, folder.path());
+    config["transport"] = json!("notifications");
+    config["endpoints"] = json!({"login": simulator.login_url(), "api": simulator.api_url()});
+    config["subscription"] = if queues.is_empty() {
+        json!({})
+    } else {
+        json!({ "queues": queues })
+    };
+    let checked = genesys_source::source::check(&config.to_string(), true, timeout);
+    let mut report: Value = serde_json::from_str(&checked.report).unwrap();
+    for part in ["login", "api"] {
+        report[part]["clock_skew_ms"].take();
+    }
+    let failure = checked.failure;
+    (report, failure.map(|failure| (failure.status, failure.message)))
+}
+
+fn row(
+    id: &str,
+    outcome: &str,
+    key: Option<&str>,
+    detail: &str,
+    mend: Option<&str>,
+    status: Option<i32>,
+) -> Value {
+    json!({"id": id, "title": id, "outcome": outcome, "key": key, "detail": detail, "mend": mend, "status": status})
+}
+
+#[test]
+fn an_online_check_over_notification_channels_reports_each_thing_in_a_row() {
+    let used = "0 of 20 are in use by this OAuth client";
+    let (report, failure) = check_channels(None, &[], SOON);
+    let rows = [
+        row(
+            "plan",
+            "ok",
+            None,
+            "nothing is named, so every queue that the OAuth client may read: 1 queue, 0 users, 1 topic on 1 channel",
+            None,
+            None,
+        ),
+        row(
+            "topic",
+            "ok",
+            None,
+            "v2.routing.queues.{id}.conversations: 1 topic, and the OAuth client has conversation:communication:view",
+            None,
+            None,
+        ),
+        row(
+            "channels",
+            "ok",
+            None,
+            &format!("{used}, and the plan opens 1"),
+            None,
+            None,
+        ),
+    ];
+    let login = json!({"clock_skew_ms": null, "token_lifetime_s": 86400});
+    let api = json!({"clock_skew_ms": null});
+    assert_eq!(
+        report,
+        json!({"faults": [], "warnings": [], "login": login, "api": api, "checks": rows})
+    );
+    assert_eq!(failure, None);
+
+    let (report, failure) = check_channels(None, &["Nobody"], SOON);
+    let (key, detail) = (
+        "subscription.queues[0]",
+        "no queue that the OAuth client may read is called \"Nobody\"",
+    );
+    let mend = "write its name as Genesys Cloud shows it, or its id";
+    let config = plugin_abi::status::CONFIG;
+    let rows = [
+        row("plan", "failed", Some(key), detail, Some(mend), Some(config)),
+        row("topic", "skipped", None, "there is no plan", None, None),
+        row("channels", "ok", None, used, None, None),
+    ];
+    let faults = [json!({"path": key, "message": detail, "mend": mend, "nearest": null})];
+    assert_eq!(
+        report,
+        json!({"faults": faults, "warnings": [], "login": login, "api": api, "checks": rows})
+    );
+    assert_eq!(failure, Some((config, format!("{key}: {detail}; {mend}"))));
+}
+
+#[test]
+fn an_online_check_gives_up_on_an_api_that_hangs_when_its_time_is_over() {
+    let (report, failure) = check_channels(Some("api=1-99 hang"), &[], Duration::from_millis(500));
+    let late = plugin_abi::status::TIMEOUT;
+    let plan = "the API did not tell all of queues, users and their members within 500 ms";
+    let less = "check the network, or name fewer of them";
+    let channels = "the channels of the OAuth client: no answer: no time was left";
+    let mend = "check the network, region and endpoints.api";
+    assert_eq!(
+        report["checks"],
+        json!([
+            row("plan", "failed", None, plan, Some(less), Some(late)),
+            row("topic", "skipped", None, "there is no plan", None, None),
+            row("channels", "failed", None, channels, Some(mend), Some(late)),
+        ])
+    );
+    assert_eq!(failure, Some((late, format!("{plan}; {less}"))));
 }

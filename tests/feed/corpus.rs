@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use support::Launch;
 
-use crate::host::SOON;
+use support::host::SOON;
 
 struct Schemas {
     event: Validator,

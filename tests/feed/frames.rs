@@ -8,7 +8,7 @@ use simulator::{Kind as Sent, TruthLine};
 use support::{Launch, Stream, plugin};
 
 use crate::gaps::{gaps, reconcile};
-use crate::host::{Host, Pulled, SOON, config, prompt, truth};
+use support::host::{Host, Pulled, SOON, config, prompt, truth};
 
 /// The payload that the simulator sends as an oversized frame of so many bytes.
 fn oversized(bytes: usize) -> Vec<u8> {

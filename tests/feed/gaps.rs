@@ -8,7 +8,7 @@ use genesys_source::record::Kind;
 use serde_json::Value;
 use simulator::TruthLine;
 
-use crate::host::Pulled;
+use support::host::Pulled;
 
 /// A gap as its two records tell it; the last one may still be open.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use serde_json::Value;
 use support::Launch;
 
-use crate::host::SOON;
+use support::host::SOON;
 
 /// Runs `explain` and returns its lines, after the checks that hold for every input.
 fn explain(arguments: &[&OsStr], input: &[u8], frames: usize) -> Vec<Value> {

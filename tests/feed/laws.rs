@@ -6,7 +6,7 @@ use simulator::Kind as Sent;
 use support::plugin;
 
 use crate::corpus::faults;
-use crate::host::{Host, SOON, config, prompt, truth};
+use support::host::{Host, SOON, config, prompt, truth};
 
 fn number(statistics: &Value, pointer: &str) -> u64 {
     statistics.pointer(pointer).and_then(Value::as_u64).unwrap()
@@ -45,7 +45,14 @@ fn every_term_is_what_the_ground_truth_says_and_both_laws_hold() {
     assert_eq!(frames("duplicates"), sent.duplicates);
     assert_eq!(frames("dead_letters"), sent.malformed + sent.oversized);
     assert_eq!(frames("oversized"), 1);
-    for none in ["ignored", "filtered", "subtracted", "dropped", "held"] {
+    for none in [
+        "ignored",
+        "filtered",
+        "subtracted",
+        "dropped",
+        "held",
+        "handover_ambiguous",
+    ] {
         assert_eq!(frames(none), 0, "{none}");
     }
     assert_eq!(statistics["frames"]["law"], 0);
@@ -77,7 +84,7 @@ fn a_full_queue_that_drops_counts_each_drop_and_covers_it_with_a_gap() {
     let mut host = Host::open(&config(
         &simulator,
         folder.path(),
-        json!({"queue": {"max_records": 50, "on_full": "drop"}}),
+        json!({"spool": {"mode": "memory"}, "queue": {"max_records": 50, "on_full": "drop"}}),
     ));
     assert!(simulator.wait_until_done(SOON));
     support::wait_until(SOON, "every frame received", || {

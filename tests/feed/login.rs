@@ -4,7 +4,7 @@ use plugin_abi::status;
 use serde_json::json;
 use support::plugin;
 
-use crate::host::{Host, INVALID_CLIENT, REFUSED_LOGINS, config, inject, prompt, without_address};
+use support::host::{Host, INVALID_CLIENT, REFUSED_LOGINS, config, inject, prompt, without_address};
 
 /// Opens a source whose first login answers as told, and returns how it ends.
 fn ends_after(fault: &str) -> (plugin_abi::Status, i32, String) {
@@ -110,7 +110,7 @@ fn a_token_is_renewed_before_it_expires() {
         round += 1;
         host.until_gaps_closed(round);
         assert!(
-            started.elapsed() < crate::host::SOON,
+            started.elapsed() < support::host::SOON,
             "the token is never renewed"
         );
     }

@@ -12,7 +12,6 @@ mod config_schema;
 mod corpus;
 mod frames;
 mod gaps;
-mod host;
 mod hostile;
 mod laws;
 mod login;

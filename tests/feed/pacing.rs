@@ -6,7 +6,7 @@ use serde_json::json;
 use simulator::{Kind, Simulator};
 use support::plugin;
 
-use crate::host::{Host, config, inject, prompt, truth};
+use support::host::{Host, config, inject, prompt, truth};
 
 const SECOND_US: u64 = 1_000_000;
 

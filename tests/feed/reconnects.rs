@@ -6,7 +6,7 @@ use simulator::{MalformedShape, Simulator, Trigger};
 use support::plugin;
 
 use crate::gaps::{gaps, reconcile};
-use crate::host::{Host, config, inject, prompt, truth};
+use support::host::{Host, config, inject, prompt, truth};
 
 /// What goes wrong at login, upgrade or subscription before the source is back, then how the connection ends, then the
 /// gaps that must be recorded, as cause, kind of loss and close code.
@@ -207,14 +207,14 @@ fn what_a_reset_destroys_unread_lies_inside_its_gap() {
     let folder = tempfile::tempdir().unwrap();
     let changes = json!({
         "queue": {"max_records": 20},
-        "spool": {"stall_ms": 60_000},
+        "spool": {"mode": "memory", "stall_ms": 60_000},
         "reconnect": {"max_ms": 20},
     });
     let mut host = Host::open(&config(&simulator, folder.path(), changes));
     // the host does not pull: the queue is full, the reader stops, bytes pile up in the socket
-    assert!(simulator.wait_until(crate::host::SOON, |counters| counters.closed == 1));
+    assert!(simulator.wait_until(support::host::SOON, |counters| counters.closed == 1));
     host.until_gaps_closed(1);
-    assert!(simulator.wait_until_done(crate::host::SOON));
+    assert!(simulator.wait_until_done(support::host::SOON));
     let last = truth(&simulator, simulator::Kind::Event)
         .last()
         .unwrap()

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use support::{Launch, free_port, plugin};
 
-use crate::host::{REFUSED_LOGINS, SOON, unreachable_login, without_address};
+use support::host::{REFUSED_LOGINS, SOON, unreachable_login, without_address};
 
 /// Runs the adapter against login and socket at these addresses; returns exit code and the last line it says.
 fn run(folder: &Path, login: &str, events: &str) -> (i32, String) {

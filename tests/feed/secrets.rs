@@ -11,7 +11,7 @@ use serde_json::json;
 use simulator::{Credentials, Simulator};
 use support::{Launch, Process, Stream, plugin};
 
-use crate::host::{Host, SOON, config, prompt};
+use support::host::{Host, SOON, config, prompt};
 
 const CLIENT_ID: &str = "planted-client-id";
 const CLIENT_SECRET: &str = "PLANTED-client-secret-5f0e9c";
@@ -157,6 +157,9 @@ fn statistics_records_and_endings_hold_no_secret() {
         format!("{CLIENT_SECRET}-old"),
     )
     .unwrap();
+    // the first one holds its spool
+    let mut config = config;
+    config["spool"]["dir"] = json!(folder.path().join("another-spool"));
     let mut refused = Host::open(&config);
     let ending = refused.ending();
     assert_eq!(ending.status, plugin_abi::status::AUTH);

@@ -1,12 +1,10 @@
 //! A loop that stands still: the process lives, its listener answers, and both answers are no.
 
-use std::fs::File;
 use std::io::Read as _;
-use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use simulator::Options;
-use support::{child, rig, wait_until};
+use support::{child, conservation, wait_until};
 
 use crate::DEADLINE;
 use support::probe::{self, ask, readiness, wait_until_ready};
@@ -19,20 +17,7 @@ fn a_loop_that_no_longer_turns_is_neither_alive_nor_ready_until_it_turns_again()
         ..Options::default()
     };
     let rig = probe::rig(options).set("delivery.to", "lines");
-    let log = rig.folder().join("stderr.txt");
-    let mut command = Command::new(support::binary("genesys-kafka"));
-    command
-        .args([
-            "run".as_ref(),
-            "--config".as_ref(),
-            rig.write_config().as_os_str(),
-        ])
-        .current_dir(rig.folder())
-        .envs(rig::CREDENTIALS)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).unwrap());
-    let mut adapter = child::spawn(command).unwrap();
+    let (mut adapter, log) = rig.start_unread();
     let mut line = None;
     wait_until(DEADLINE, "the listener is open", || {
         let text = std::fs::read_to_string(&log).unwrap();
@@ -69,4 +54,5 @@ fn a_loop_that_no_longer_turns_is_neither_alive_nor_ready_until_it_turns_again()
     });
     reader.join().unwrap().unwrap();
     assert_eq!(status.unwrap().code(), Some(0));
+    conservation::demand(std::fs::read_to_string(&log).unwrap().lines());
 }

@@ -60,6 +60,7 @@ fn kafka(options: Options) -> (Way, Mock, Topics) {
     let topics = Topics::unique();
     let mock = Mock::start(&topics.names().map(|name| (name, 2)));
     let rig = prompt(options)
+        .in_memory()
         .with_kafka(mock.bootstrap_servers(), &topics)
         .set("kafka.message_max_bytes", 10_000)
         .set("dead_letter.path", LETTERS);
@@ -89,6 +90,7 @@ fn webhook(options: Options) -> Way {
         })
     });
     let rig = prompt(options)
+        .in_memory()
         .set("delivery.to", "webhook")
         .set("webhook.url", receiver.url("/hook"))
         .set("webhook.allow_private", true)
@@ -259,7 +261,7 @@ fn control_on_a_full_disk(rig: Rig) {
 
 #[test]
 fn a_full_disk_under_the_control_records_of_lines_holds_everything_until_there_is_room() {
-    control_on_a_full_disk(prompt(traffic()).set("delivery.to", "lines"));
+    control_on_a_full_disk(prompt(traffic()).in_memory().set("delivery.to", "lines"));
 }
 
 #[test]
@@ -267,6 +269,7 @@ fn a_full_disk_under_the_control_records_of_a_webhook_holds_everything_until_the
     let receiver = Receiver::start(|_| Reply::Status(200));
     control_on_a_full_disk(
         prompt(traffic())
+            .in_memory()
             .set("delivery.to", "webhook")
             .set("webhook.url", receiver.url("/hook"))
             .set("webhook.allow_private", true)

@@ -14,6 +14,7 @@ mod login;
 mod page;
 mod scene;
 mod server;
+mod spool;
 mod webhook;
 
 use std::time::Duration;

@@ -16,6 +16,7 @@ fn kafka_and_its_troubles_tell_no_secret_and_no_phone_number() {
         .with_kafka(mock.bootstrap_servers(), &topics)
         // smaller than the large frame, which is then a dead letter of the adapter's
         .set("kafka.message_max_bytes", 20_000)
+        .set("audit.key.env", "AUDIT_KEY")
         .set("kafka.librdkafka.\"ssl.key.password\"", KEY_PASSWORD)
         .set("source.config.max_frame_bytes", 1_000_000);
     let mut adapter = planted::with_credentials(rig.launch(&[])).start();
@@ -44,7 +45,18 @@ fn kafka_and_its_troubles_tell_no_secret_and_no_phone_number() {
     }
     let printed = planted::with_credentials(rig.launch_command("config")).run(DEADLINE);
     told.add_lines("config", &printed.stdout);
-    for trouble in ["access token is not accepted", "limits the rate"] {
+    let verified = planted::with_credentials(rig.launch_command("verify"))
+        .args(["--from-kafka"])
+        .run(DEADLINE);
+    assert_eq!(verified.status.code(), Some(0), "{}", verified.stdout.join("\n"));
+    told.add_lines("verify", &verified.stdout);
+    told.add_lines("verify: standard error", &verified.stderr);
+    for trouble in [
+        "access token is not accepted",
+        "limits the rate",
+        // the key was used
+        "consistent, authenticated",
+    ] {
         told.assert_told(trouble);
     }
     told.assert_phone_in_bodies(&topics.events);

@@ -13,6 +13,8 @@ pub(crate) const CLIENT_SECRET: &str = "PLANTED+client/secret=5f0e9c";
 /// The key of the webhook's signature; as text, so that it is found raw as well as in base64.
 const WEBHOOK_KEY: [u8; 32] = *b"PLANTED-webhook-key-0123456789ab";
 const PREVIOUS_KEY: [u8; 32] = *b"PLANTED-previous-key-456789abcde";
+/// The key of the audit trail's hashes.
+pub(crate) const AUDIT_KEY: &str = "PLANTED+audit/key=0123456789abcdef";
 /// The part of the webhook's address that keeps strangers out.
 pub(crate) const WEBHOOK_PATH: &str = "/in/PLANTED-path?key=PLANTED-query";
 /// A property of librdkafka that is a secret.
@@ -39,9 +41,15 @@ pub(crate) fn secrets() -> Vec<String> {
         "%2Bclient%2Fsecret".to_owned(),
         STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")),
         STANDARD.encode(CLIENT_SECRET),
+        STANDARD.encode(AUDIT_KEY),
+        hexadecimal(AUDIT_KEY),
         STANDARD.encode(WEBHOOK_KEY),
         STANDARD.encode(PREVIOUS_KEY),
     ]
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The session token of a run: a secret as well, since who knows it takes the session over.
@@ -56,6 +64,7 @@ pub(crate) fn with_credentials(launch: Launch) -> Launch {
         .env("OAUTH_CLIENT_ID", CLIENT_ID)
         .env("OAUTH_CLIENT_SECRET", CLIENT_SECRET)
         .env("HOOK_SECRET", webhook_secret())
+        .env("AUDIT_KEY", AUDIT_KEY)
         .env("GENESYS_KAFKA_LOG", "trace")
 }
 

@@ -4,7 +4,7 @@ use simulator::{Credentials, Options, Simulator};
 use support::{Launch, free_port};
 
 use crate::DEADLINE;
-use crate::planted::{self, CLIENT_ID, CLIENT_SECRET, WEBHOOK_PATH};
+use crate::planted::{self, AUDIT_KEY, CLIENT_ID, CLIENT_SECRET, WEBHOOK_PATH};
 use crate::told::Told;
 
 /// What is wrong: a name, the configuration, further variables.
@@ -48,6 +48,26 @@ fn cases() -> Vec<Case> {
                 &format!("secret = {{ file = \"{}\" }}", planted::webhook_secret()),
             ),
             vec![],
+        ),
+        (
+            "the audit's key in the file",
+            lines(&format!("[audit]\nkey = \"{AUDIT_KEY}\"")),
+            vec![],
+        ),
+        (
+            "the audit's key where its variable's name belongs",
+            lines(&format!("[audit]\nkey = {{ env = \"{AUDIT_KEY}\" }}")),
+            vec![],
+        ),
+        (
+            "the audit's key where its file's path belongs",
+            lines(&format!("[audit]\nkey = {{ file = \"{AUDIT_KEY}\" }}")),
+            vec![],
+        ),
+        (
+            "a key of the audit that is too short",
+            lines("[audit]\nkey = { env = \"AUDIT_KEY\" }"),
+            vec![("AUDIT_KEY", "PLANTED-short".to_owned())],
         ),
         (
             "a password in the brokers' addresses",

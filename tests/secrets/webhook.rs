@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use support::receiver::Request;
-use support::{Receiver, Reply, Rig, Stream, probe, rig, wait_until};
+use support::{Launch, Receiver, Reply, Rig, Stream, probe, rig, wait_until};
 
 use crate::DEADLINE;
 use crate::planted::{self, WEBHOOK_PATH};
@@ -60,6 +60,7 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(answers());
     let rig = Rig::new(planted::trouble(folder.path()))
+        .in_memory()
         .set("delivery.to", "webhook")
         .set("webhook.url", receiver.url(WEBHOOK_PATH))
         .set("webhook.allow_private", true)
@@ -70,9 +71,11 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
         .set("operations.listen", "0")
         .set("audit.to", "file")
         .set("audit.path", "audit.jsonl")
+        .set("audit.key.file", "audit-key.txt")
         .set("source.config.max_frame_bytes", 1_000_000)
         .set("source.config.keep_alive.silence_ms", 2_000);
     std::fs::write(rig.folder().join("previous.txt"), planted::previous_secret()).unwrap();
+    std::fs::write(rig.folder().join("audit-key.txt"), planted::AUDIT_KEY).unwrap();
     let mut adapter = planted::with_credentials(rig.launch(&[])).start();
     let listener = probe::address(&mut adapter);
     // whatever goes to a file finds the disk full for a while
@@ -93,6 +96,14 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
     told.add_files(rig.folder());
     let printed = planted::with_credentials(rig.launch_command("config")).run(DEADLINE);
     told.add_lines("config", &printed.stdout);
+    let verified = Launch::binary("genesys-kafka")
+        .args(["verify", "--key-file", "audit-key.txt", "audit.jsonl"])
+        .current_dir(rig.folder())
+        .env("GENESYS_KAFKA_LOG", "trace")
+        .run(DEADLINE);
+    assert_eq!(verified.status.code(), Some(0), "{}", verified.stdout.join("\n"));
+    told.add_lines("verify", &verified.stdout);
+    told.add_lines("verify: standard error", &verified.stderr);
     for trouble in [
         "access token is not accepted",
         "\"ready\":true",
@@ -102,6 +113,8 @@ fn a_webhook_and_its_troubles_tell_no_secret_and_no_phone_number() {
         "answered 302",
         "answered 401",
         "oversized",
+        // the key was used
+        "consistent, authenticated",
     ] {
         told.assert_told(trouble);
     }

@@ -16,6 +16,7 @@ pub(crate) fn expected() -> Vec<String> {
         of_variables(),
         syntax(),
         plain("events", "ws"),
+        of_notifications(),
     ];
     let cases = cases
         .into_iter()
@@ -106,6 +107,33 @@ fn of_variables() -> Case {
 #[test]
 fn what_a_variable_set_wrong_names_the_variable() {
     of_variables().refused();
+}
+
+/// What cannot be had over notification channels.
+fn of_notifications() -> Case {
+    let config = "[source.config]\nregion = \"us-east-1\"\ntransport = \"notifications\"\n[source.config.subscription]\n\
+                  events = [\"presense\", \"transcription\"]\nmax_events = 3\ntopics = [\"v2.users.{id}.presence\"]\n\
+                  [delivery]\nto = \"lines\"\n";
+    Case::new(
+        config,
+        CREDENTIALS,
+        &[
+            "c.toml:5: source.config.subscription.events: needs conversations to be seen first, and no topic shows any; \
+             add \"conversations\" to subscription.events",
+            "c.toml:5: source.config.subscription.events[0]: \"presense\" is nothing that the notifications transport has; \
+             did you mean `presence`? known are conversations, presence, routing_status, activity, station, out_of_office, \
+             conversation_summary, agent_state, agent_statistics, members, statistics, queue_activity, transcription, speech",
+            "c.toml:6: source.config.subscription.max_events: belongs to transport = \"events\", and the transport is \
+             \"notifications\"; leave it out, or set transport = \"events\"",
+            "c.toml:7: source.config.subscription.topics[0]: \"v2.users.{id}.presence\" names no single entity; name each \
+             id; there are no wild cards over a channel",
+        ],
+    )
+}
+
+#[test]
+fn what_notification_channels_do_not_have_is_refused_at_its_place() {
+    of_notifications().refused();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod config;
+mod exactly_once;
 mod files;
 mod kafka;
 mod log;
@@ -12,6 +13,7 @@ mod page;
 mod plugin;
 mod secrets;
 mod service;
+mod spool;
 mod webhook;
 
 use std::path::Path;

@@ -53,6 +53,7 @@ fn demanded() -> Vec<String> {
         crate::files::expected(),
         crate::log::expected(),
         crate::kafka::expected(),
+        crate::exactly_once::expected(),
         crate::webhook::expected(),
         crate::service::expected(),
     ]

@@ -21,6 +21,7 @@ pub(crate) fn expected() -> Vec<String> {
         .collect();
     lines.extend(files(folder).into_iter().map(|(_, line)| line));
     lines.extend(of_webhook(folder).into_iter().map(|(_, line)| line));
+    lines.extend(of_audit(folder).into_iter().map(|(_, line)| line));
     lines.push(warning("client_secret", "/folder/secret"));
     lines
 }
@@ -245,6 +246,62 @@ fn a_secret_of_the_wrong_form_is_told_with_all_other_faults() {
     }
 }
 
+/// Values of `audit.key` that are none, and what is said of them.
+fn of_audit(folder: &Path) -> Vec<(String, String)> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let file = |name: &str| format!("{{ file = \"{}\" }}", path(name));
+    let said = |what: String| format!("c.toml:6: audit.key: {what}");
+    let none = "put a key there, such as `openssl rand -hex 32` writes";
+    vec![
+        (
+            "{ env = \"AUDIT_KEY\" }".to_owned(),
+            said(format!("environment variable AUDIT_KEY is not set; {none}")),
+        ),
+        (
+            file("absent"),
+            said(format!(
+                "cannot read {}: No such file or directory (os error 2); {none}",
+                path("absent")
+            )),
+        ),
+        (
+            file("empty"),
+            said(format!("{} is empty; {none}", path("empty"))),
+        ),
+        (
+            file("pipe"),
+            said(format!("{} is a pipe, not a file; {none}", path("pipe"))),
+        ),
+        (
+            file("short"),
+            said(format!(
+                "the key of {} has 10 bytes, and must have 32 or more; take what `openssl rand -hex 32` writes",
+                path("short")
+            )),
+        ),
+        (
+            format!("\"{SECRET}\""),
+            said(
+                "a credential is never written here, only where it is; write { env = \"AUDIT_KEY\" }, or { file = \"…\" } \
+                 to a file that holds it"
+                    .to_owned(),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn a_key_of_the_audit_that_is_none_is_refused_before_anything_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path());
+    for (key, line) in of_audit(folder.path()) {
+        let config = format!(
+            "[source.config]\nregion = \"us-east-1\"\n[delivery]\nto = \"lines\"\n[audit]\nkey = {key}\n"
+        );
+        refused(&config, &crate::credentials(), &[line]);
+    }
+}
+
 /// The line of a secret file that everyone can read, without its time stamp.
 fn warning(key: &str, path: &str) -> String {
     format!(
@@ -267,16 +324,18 @@ fn a_secret_file_that_everyone_can_read_is_warned_of_once_and_works() {
         .set("webhook.allow_private", true)
         .set("control.path", "control.jsonl");
     let path = |name: &str| rig.folder().join(name).display().to_string();
-    let names = ["id", "secret", "hook"];
-    let [id, secret, hook] = names.map(path);
+    let names = ["id", "secret", "hook", "audit"];
+    let [id, secret, hook, audit] = names.map(path);
     let rig = rig
         .set("source.config.client_id.file", id.as_str())
         .set("source.config.client_secret.file", secret.as_str())
-        .set("webhook.secret.file", hook.as_str());
+        .set("webhook.secret.file", hook.as_str())
+        .set("audit.key.file", audit.as_str());
     for (path, text, mode) in [
         (&id, "sim-client", 0o640),
         (&secret, "sim-secret", 0o644),
         (&hook, SIGNING, 0o644),
+        (&audit, SIGNING, 0o644),
     ] {
         write_secret(Path::new(path), text);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -292,13 +351,19 @@ fn a_secret_file_that_everyone_can_read_is_warned_of_once_and_works() {
         .filter(|line| line.contains("every user of this machine"))
         .map(|line| line.split_once(" WARN ").unwrap().1.trim_start().to_owned())
         .collect();
-    let of_adapter = format!(
-        "kafka_adapter::config::exposed: {}",
-        warning("\"webhook.secret\"", &hook).replace("mode=0644", "mode=\"0644\"")
-    );
+    let of_adapter = |key: &str, path: &str| {
+        format!(
+            "kafka_adapter::config::exposed: {}",
+            warning(&format!("\"{key}\""), path).replace("mode=0644", "mode=\"0644\"")
+        )
+    };
     let of_plugin = format!(
         "source: {} module=genesys_source::secret",
         warning("client_secret", &secret)
     );
-    assert_eq!(warned, [of_adapter, of_plugin]);
+    let (hook, audit) = (
+        of_adapter("webhook.secret", &hook),
+        of_adapter("audit.key", &audit),
+    );
+    assert_eq!(warned, [hook, audit, of_plugin]);
 }

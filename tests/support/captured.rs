@@ -22,7 +22,7 @@ pub(crate) struct Captured {
 
 impl Captured {
     /// The lines that are still kept.
-    pub(crate) fn lines(&self) -> impl ExactSizeIterator<Item = &String> {
+    pub(crate) fn lines(&self) -> impl ExactSizeIterator<Item = &String> + DoubleEndedIterator {
         self.lines.iter()
     }
 

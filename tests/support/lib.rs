@@ -2,9 +2,10 @@
 //!
 //! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
-//! binaries ([`process`]), a webhook's receiver ([`receiver`]), probes ([`probe`]) and what its requests must be signed with
+//! binaries ([`process`]), a [`proxy`], a webhook's receiver ([`receiver`]), probes ([`probe`]) and what its requests must be signed with
 //! ([`signature`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no
-//! assertion about the product lives here.
+//! assertion about the product lives here but one, that each run that ends keeps the laws of conservation
+//! ([`conservation`]).
 //!
 //! Invariant: whatever a test binary starts ends with it, also when the test binary is killed.
 #![allow(
@@ -14,17 +15,22 @@
 
 pub mod c;
 pub mod child;
+pub mod conservation;
+pub mod drill;
 pub mod embedded;
+pub mod host;
 pub mod kafka;
 pub mod mock;
 pub mod plugin;
 pub mod probe;
 pub mod process;
+pub mod proxy;
 pub mod read_back;
 pub mod receiver;
 pub mod rig;
 pub mod signature;
 pub mod tls;
+pub mod told;
 pub mod topics;
 
 mod captured;

@@ -35,7 +35,8 @@ pub fn simulator(adjust: impl FnOnce(&mut Options)) -> Simulator {
     Simulator::start(options).unwrap_or_else(|error| panic!("simulator: {error}"))
 }
 
-/// Returns the plugin's configuration for a simulator; the secrets are files in `folder`.
+/// Returns the plugin's configuration for a simulator; the secrets are files in `folder`, and its spool
+/// is there.
 ///
 /// # Panics
 /// If `folder` cannot be written.
@@ -55,5 +56,6 @@ pub fn config(simulator: &Simulator, folder: &Path) -> Value {
         "endpoints": {"login": simulator.login_url(), "events": simulator.events_url()},
         "subscription": {"min_interval_ms": 0},
         "reconnect": {"min_ms": 1},
+        "spool": {"dir": folder.join("spool"), "max_bytes": 1 << 30},
     })
 }

@@ -1,7 +1,9 @@
 //! Our binaries as child processes: what they print is kept, and they end with the test.
 //!
-//! A process starts with no `GENESYS_*`, `OAUTH_*` or `RUST_LOG` of the developer's environment. Every wait
-//! has a deadline.
+//! A process starts with no `GENESYS_*`, `OAUTH_*` or `RUST_LOG` of the developer's environment, and with a state
+//! directory of its own that ends with it. Every wait has a deadline.
+//!
+//! Over 400 lines: one process, from its start to the last word about its end.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -14,10 +16,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tempfile::TempDir;
 
 use crate::captured::{Captured, capture};
-use crate::child;
 use crate::wait::holds_within;
+use crate::{child, conservation};
 
 /// Lines of standard error that a panic message repeats.
 const SHOWN_LINES: usize = 40;
@@ -49,6 +52,7 @@ pub fn binary(name: &str) -> PathBuf {
 pub struct Launch {
     command: Command,
     input: Option<Vec<u8>>,
+    state: TempDir,
 }
 
 impl Launch {
@@ -62,11 +66,23 @@ impl Launch {
         let mut command = Command::new(path);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("GENESYS_") || text.starts_with("OAUTH_") || text == "RUST_LOG" {
+            if text.starts_with("GENESYS_")
+                || text.starts_with("OAUTH_")
+                || text == "RUST_LOG"
+                || text == "STATE_DIRECTORY"
+                // what a test talks to is on loopback
+                || text.to_ascii_uppercase().ends_with("_PROXY")
+            {
                 command.env_remove(&name);
             }
         }
-        Self { command, input: None }
+        let state = tempfile::tempdir().expect("a folder for the state");
+        command.env("XDG_STATE_HOME", state.path());
+        Self {
+            command,
+            input: None,
+            state,
+        }
     }
 
     /// Adds arguments.
@@ -137,6 +153,7 @@ impl Launch {
             stdout,
             stderr,
             readers: vec![first, second],
+            _state: self.state,
         }
     }
 }
@@ -160,6 +177,7 @@ pub struct Process {
     stdout: Arc<Mutex<Captured>>,
     stderr: Arc<Mutex<Captured>>,
     readers: Vec<JoinHandle<()>>,
+    _state: TempDir,
 }
 
 impl Process {
@@ -282,12 +300,13 @@ impl Process {
     /// Waits for the process to end and for its output to be read to the end.
     ///
     /// # Panics
-    /// If it does not end within `deadline`.
+    /// If it does not end within `deadline`, or if it is a run whose summary shows a law of conservation that is not 0.
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let ended = holds_within(deadline, &mut || {
             self.has_ended() && self.readers.iter().all(JoinHandle::is_finished)
         });
         assert!(ended, "not ended within {deadline:?}{}", self.last_words());
+        self.demand_conservation();
         self.child.wait().expect("the status of a child that has ended")
     }
 
@@ -296,6 +315,11 @@ impl Process {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
         }
+    }
+
+    fn demand_conservation(&self) {
+        let captured = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        conservation::demand(captured.lines().map(String::as_str));
     }
 
     fn last_words(&self) -> String {
@@ -312,6 +336,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         child::end(&mut self.child);
+        // one that ended while nobody waited for it; a second panic would hide the first
+        if !std::thread::panicking() {
+            self.demand_conservation();
+        }
     }
 }
 
@@ -372,6 +400,21 @@ mod tests {
         shell("echo other")
             .start()
             .wait_for_line(Stream::Stdout, "never", SOON);
+    }
+
+    #[test]
+    #[should_panic(expected = "a law of conservation is broken")]
+    fn a_run_that_ends_with_a_broken_law_fails_whoever_waits_for_it() {
+        shell(r#"echo 'summary {"laws":{"frames":0,"records":1,"adapter":0}}' >&2"#).run(SOON);
+    }
+
+    #[test]
+    #[should_panic(expected = "a law of conservation is broken")]
+    fn a_run_that_nobody_waits_for_fails_the_same() {
+        let script = r#"echo 'summary {"laws":{"frames":0,"records":0,"adapter":-1}}' >&2; echo told"#;
+        let mut process = shell(script).start();
+        process.wait_for_line(Stream::Stderr, "summary", SOON);
+        drop(process);
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use simulator::{Options, Simulator};
 use tempfile::TempDir;
 
-use crate::{Launch, Process, Stream, Topics, wait_until};
+use crate::{Launch, Process, Stream, Topics, binary, child, wait_until};
 
 /// What the simulator's default credentials are called in the environment of the adapter.
 pub const CREDENTIALS: [(&str, &str); 2] = [
@@ -34,7 +36,8 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts a simulator and prepares settings that lead to it: quick reconnects, a metrics line each 100 ms.
+    /// Starts a simulator and prepares settings that lead to it: quick reconnects, a metrics line each 100 ms, a spool in
+    /// the rig's folder, from which a second start goes on.
     ///
     /// The events happen now, whatever the options say: a broker judges records by their own time stamps. It deletes
     /// those older than the topic's retention (half a minute after its start, then each five minutes), and when it
@@ -56,7 +59,10 @@ impl Rig {
             simulator,
         };
         let (login, events) = (rig.simulator.login_url(), rig.simulator.events_url());
+        let spool = rig.folder.path().join("spool").display().to_string();
         rig.set("source.name", "delivery-test")
+            .set("source.config.spool.dir", spool)
+            .set("source.config.spool.max_bytes", 1 << 30)
             .set("source.config.region", "us-east-1")
             .set("source.config.endpoints.login", login)
             .set("source.config.endpoints.events", events)
@@ -77,6 +83,23 @@ impl Rig {
             .set("kafka.topics.control", topics.control.as_str())
             // a broker that comes back is found at once
             .set("kafka.librdkafka.\"reconnect.backoff.max.ms\"", "200")
+    }
+
+    /// Leads the source to the simulator's notification channels in place of its events.
+    #[must_use]
+    pub fn over_notifications(mut self) -> Self {
+        for key in ["endpoints.events", "subscription.min_interval_ms"] {
+            self.settings.remove(&format!("source.config.{key}"));
+        }
+        let api = self.simulator.api_url();
+        self.set("source.config.transport", "notifications")
+            .set("source.config.endpoints.api", api)
+    }
+
+    /// Keeps the records in memory: what a test does to files or to the queue is then felt where it is meant.
+    #[must_use]
+    pub fn in_memory(self) -> Self {
+        self.set("source.config.spool.mode", "memory")
     }
 
     /// Sets one key of the configuration by its dotted path; parts that are no bare TOML key stand in quotes.
@@ -142,6 +165,29 @@ impl Rig {
         self.launch_with(command, &[])
     }
 
+    /// Starts `genesys-kafka run` with a standard output that is the caller's to read, or not to, and returns it with the
+    /// file of its log.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_unread(&self) -> (Child, PathBuf) {
+        let log = self.folder.path().join("stderr.txt");
+        let mut command = Command::new(binary("genesys-kafka"));
+        command
+            .args([
+                "run".as_ref(),
+                "--config".as_ref(),
+                self.write_config().as_os_str(),
+            ])
+            .current_dir(self.folder.path())
+            .envs(CREDENTIALS)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a file for the log"));
+        let adapter = child::spawn(command).expect("the adapter starts");
+        (adapter, log)
+    }
+
     /// Starts `genesys-kafka run`.
     pub fn start(&self) -> Process {
         self.launch(&[]).start()
@@ -162,6 +208,11 @@ impl MetricsLine {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         fields.contains_key("totalIngested").then_some(Self { fields })
+    }
+
+    /// Whether the line has a field of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
     }
 
     /// A number of the line.

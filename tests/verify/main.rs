@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod file;
+mod keyed;
 mod topic;
 
 use std::ffi::OsStr;

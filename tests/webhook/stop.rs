@@ -1,13 +1,11 @@
 //! Being told to stop with requests in flight.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Receiver, Reply, Stream, child, rig, wait_until};
+use support::{Receiver, Reply, Stream, conservation, rig, wait_until};
 
 use crate::{DEADLINE, seen, words};
 
@@ -67,20 +65,7 @@ fn a_receiver_that_takes_nothing_does_not_hold_up_the_end() {
 fn a_reader_of_the_audit_that_goes_away_is_a_failure_and_what_is_in_flight_is_waited_for() {
     let receiver = Receiver::start(|_| Reply::After(Duration::from_millis(100), 200));
     let rig = seen::rig(seen::burst(1_000, 50), &receiver);
-    let log = rig.folder().join("stderr.txt");
-    let mut command = Command::new(support::binary("genesys-kafka"));
-    command
-        .args([
-            "run".as_ref(),
-            "--config".as_ref(),
-            rig.write_config().as_os_str(),
-        ])
-        .current_dir(rig.folder())
-        .envs(rig::CREDENTIALS)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).unwrap());
-    let mut adapter = child::spawn(command).unwrap();
+    let (mut adapter, log) = rig.start_unread();
     let mut reader = BufReader::new(adapter.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -107,7 +92,7 @@ fn a_reader_of_the_audit_that_goes_away_is_a_failure_and_what_is_in_flight_is_wa
         .find_map(|line| line.strip_prefix("summary "))
         .unwrap();
     let summary: Value = serde_json::from_str(summary).unwrap();
-    assert_eq!(summary["laws"]["adapter"], 0, "{summary}");
+    conservation::demand(log.lines());
     assert_eq!(
         summary["events"].as_u64().unwrap() as usize,
         receiver.accepted(),

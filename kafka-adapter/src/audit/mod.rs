@@ -7,28 +7,33 @@
 //! # The hash
 //! An audit record is one JSON object on one line, without blanks between its members, and `hash` is its last
 //! member. The **canonical bytes** are the record as sent with `,"hash":"<64 hex digits>"` cut out, so they end with
-//! the closing brace. `hash` is the lower-case hexadecimal SHA-256 of the canonical bytes. `prevHash` is the `hash`
+//! the closing brace. `hash` is the lower-case hexadecimal SHA-256 of the canonical bytes, or with `audit.key` their
+//! HMAC-SHA-256; each record of such a run says so by `keyId`, which the hash covers. `prevHash` is the `hash`
 //! of the record before it in the same run (`runId`); in the first one that of the last record of the run before, where
-//! that is known (in an audit file it is), else `null`. To verify: sort a run by `sequence`, drop byte-identical repeats,
-//! cut, hash, compare.
+//! that is known (in an audit file and in the topic it mostly is), else `null`. To verify: sort a run by `sequence`, drop
+//! byte-identical repeats, cut, hash, compare.
+//!
+//! Over 400 lines with its tests, which hold the bytes of the one chain against the schema and against each other.
 
 mod counts;
 mod facts;
+mod id;
+mod key;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::text::{push_hex, push_json_string, push_number, push_time};
 
 pub use counts::Counts;
 pub use facts::{Destination, Facts, Status};
+pub(crate) use id::Subject;
+pub use key::{AuditKey, KeyError, KeyId};
+pub(crate) use key::{Hash, digest};
 
 /// Version of the layout of audit records.
 pub const SCHEMA_VERSION: &str = "1.0";
 /// Where the events come from, in the tutorial's words.
 pub const EVENT_SOURCE: &str = "genesys-cloud-ws";
-/// Namespace of `auditId`: UUIDv5 of the DNS name `audit.genesys-kafka.example`.
-const NAMESPACE: Uuid = Uuid::from_u128(0x00ef_3b8a_59ba_5fba_952c_db11_67bd_8fc2);
 
 /// Length of `,"hash":"` + 64 digits + `"`, in bytes.
 pub(crate) const HASH_MEMBER_BYTES: usize = 74;
@@ -41,8 +46,18 @@ pub struct Chain {
     compliance_tag: String,
     /// Number of records written so far.
     sequence: u64,
-    previous: Option<[u8; 32]>,
+    previous: Option<Hash>,
+    key: Option<AuditKey>,
     name: Vec<u8>,
+}
+
+/// A place in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Number of records before it.
+    pub sequence: u64,
+    /// Hash of the record before it: also of the run before, where that is cited.
+    pub previous: Option<[u8; 32]>,
 }
 
 impl Chain {
@@ -55,15 +70,39 @@ impl Chain {
             compliance_tag,
             sequence: 0,
             previous: None,
+            key: None,
             name: Vec::with_capacity(256),
         }
     }
 
     /// Lets the first record cite the last one of the run before, by its hash.
     #[must_use]
-    pub fn citing(mut self, previous: Option<[u8; 32]>) -> Self {
+    pub fn citing(mut self, previous: Option<Hash>) -> Self {
         if self.is_empty() {
             self.previous = previous;
+        }
+        self
+    }
+
+    /// Where the chain is, to come back to with [`Chain::rewind`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            previous: self.previous,
+        }
+    }
+
+    /// Forgets what was appended since `mark`, which nobody will ever read.
+    pub fn rewind(&mut self, mark: Mark) {
+        (self.sequence, self.previous) = (mark.sequence, mark.previous);
+    }
+
+    /// Hashes every record with this key; without one, with none. A run has one key: what was begun keeps its own.
+    #[must_use]
+    pub fn keyed(mut self, key: Option<AuditKey>) -> Self {
+        if self.is_empty() {
+            self.key = key;
         }
         self
     }
@@ -86,7 +125,14 @@ impl Chain {
     /// `now_us`: microseconds since 1970 UTC.
     pub fn append(&mut self, facts: &Facts<'_>, now_us: i64, into: &mut Vec<u8>) {
         self.sequence += 1;
-        let audit_id = self.audit_id(facts);
+        let subject = Subject {
+            source_name: &self.source_name,
+            place: (&self.run_id, self.sequence),
+            source_sequence: facts.source_sequence,
+            event_id: facts.event_id,
+            status: facts.status.as_str(),
+        };
+        let audit_id = subject.audit_id(&mut self.name);
         into.clear();
         into.extend_from_slice(b"{\"auditId\":\"");
         into.extend_from_slice(
@@ -129,6 +175,11 @@ impl Chain {
         push_number(into, self.sequence);
         into.extend_from_slice(b",\"runId\":");
         push_json_string(into, &self.run_id);
+        if let Some(key) = &self.key {
+            into.extend_from_slice(b",\"keyId\":\"");
+            key.id().push(into);
+            into.push(b'"');
+        }
         into.extend_from_slice(b",\"prevHash\":");
         match &self.previous {
             Some(hash) => {
@@ -139,33 +190,12 @@ impl Chain {
             None => into.extend_from_slice(b"null"),
         }
         into.push(b'}');
-        let hash: [u8; 32] = Sha256::digest(into.as_slice()).into();
+        let hash = digest(self.key.as_ref(), &[into.as_slice()]);
         into.pop();
         into.extend_from_slice(b",\"hash\":\"");
         push_hex(into, &hash);
         into.extend_from_slice(b"\"}");
         self.previous = Some(hash);
-    }
-
-    /// UUIDv5 of what the record is about, so that the same outcome of the same record has the same id in every run;
-    /// records about the run itself are named by the run and their place in it.
-    fn audit_id(&mut self, facts: &Facts<'_>) -> Uuid {
-        self.name.clear();
-        self.name.extend_from_slice(self.source_name.as_bytes());
-        self.name.push(0);
-        if let Some(sequence) = facts.source_sequence {
-            push_number(&mut self.name, sequence);
-        } else {
-            self.name.extend_from_slice(self.run_id.as_bytes());
-            self.name.push(b'#');
-            push_number(&mut self.name, self.sequence);
-        }
-        self.name.push(0);
-        self.name
-            .extend_from_slice(facts.event_id.unwrap_or_default().as_bytes());
-        self.name.push(0);
-        self.name.extend_from_slice(facts.status.as_str().as_bytes());
-        Uuid::new_v5(&NAMESPACE, &self.name)
     }
 }
 
@@ -180,6 +210,7 @@ fn push_optional(into: &mut Vec<u8>, text: Option<&str>) {
 mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -276,6 +307,46 @@ mod tests {
             let record: Value = serde_json::from_slice(&bytes).unwrap();
             assert!(schema.is_valid(&record), "{record}");
         }
+    }
+
+    #[test]
+    fn a_chain_that_was_rewound_gives_the_same_bytes_for_the_same_facts() {
+        let mut chain = chain();
+        let (mut first, mut again) = (Vec::new(), Vec::new());
+        chain.append(&processed(1, "event-1", Some(7)), 0, &mut first);
+        let mark = chain.mark();
+        chain.append(&processed(2, "event-2", Some(8)), 0, &mut first);
+        chain.append(&processed(3, "event-3", Some(9)), 0, &mut again);
+        chain.rewind(mark);
+        assert_eq!(chain.len(), 1);
+        chain.append(&processed(2, "event-2", Some(8)), 0, &mut again);
+        assert_eq!(again, first);
+    }
+
+    #[test]
+    fn only_a_keyed_chain_names_a_key_and_it_keeps_the_published_schema_as_well() {
+        let schema: Value = serde_json::from_str(include_str!("../../../schemas/audit.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let place = config_faults::SecretPlace::Variable("AUDIT_KEY".to_owned());
+        let key = AuditKey::read(&place, &|_| Some("k".repeat(32))).unwrap();
+        let run = "0195510a-7c00-7000-8000-0000000000aa";
+        let record = |key: Option<&AuditKey>| {
+            let mut bytes = Vec::new();
+            Chain::new(run.to_owned(), "main".to_owned(), "tag".to_owned())
+                .keyed(key.cloned())
+                .append(&Facts::of_run(Status::RunOpened, None), 0, &mut bytes);
+            serde_json::from_slice::<Value>(&bytes).unwrap()
+        };
+        let (mut keyed, plain) = (record(Some(&key)), record(None));
+        assert!(schema.is_valid(&keyed), "{keyed}");
+        let members = keyed.as_object_mut().unwrap();
+        assert_eq!(members.remove("keyId"), Some(Value::from(key.id().to_string())));
+        // and nothing else tells the two apart
+        assert_ne!(
+            members.insert("hash".to_owned(), plain["hash"].clone()).as_ref(),
+            plain.get("hash")
+        );
+        assert_eq!(keyed, plain);
     }
 
     #[test]

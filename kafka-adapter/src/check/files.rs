@@ -59,7 +59,10 @@ mod tests {
             last_resort: file("dead.jsonl"),
         };
         let items = items(&routing);
-        let rows: Vec<(&str, &str)> = items.iter().map(|item| (item.id, item.outcome.word())).collect();
+        let rows: Vec<(&str, &str)> = items
+            .iter()
+            .map(|item| (&*item.id, item.outcome.word()))
+            .collect();
         assert_eq!(rows, [("file.dead_letter", "ok"), ("file.control", "failed")]);
         assert_eq!(
             items[1].mend.as_deref(),

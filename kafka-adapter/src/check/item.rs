@@ -3,6 +3,8 @@
 //! Responsible for the form of a row. Refuses a failure without a mend and a mend of several lines. Invariant: `id`s are
 //! stable, since programs read them; titles and words are for people and may change.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -102,8 +104,8 @@ impl Subject {
 
     fn item(self, outcome: Outcome, detail: String, mend: Option<String>) -> Item {
         Item {
-            id: self.id,
-            title: self.title,
+            id: Cow::Borrowed(self.id),
+            title: Cow::Borrowed(self.title),
             outcome,
             detail: one_line(detail),
             mend: mend.map(one_line),
@@ -123,10 +125,10 @@ fn one_line(text: String) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// Stable name; rows about faults of a configuration share it.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// A few words for the table.
     #[serde(skip)]
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// How it stands.
     pub outcome: Outcome,
     /// What was found, in one line; never a secret.
@@ -136,6 +138,16 @@ pub struct Item {
 }
 
 impl Item {
+    /// The same row under another name.
+    #[must_use]
+    pub fn named(self, id: String, title: String) -> Self {
+        Self {
+            id: Cow::Owned(id),
+            title: Cow::Owned(one_line(title)),
+            ..self
+        }
+    }
+
     /// The exit that a failure asks for.
     #[must_use]
     pub fn failure(&self) -> Option<Exit> {

@@ -1,7 +1,7 @@
-//! The rows about Kafka: the brokers, and each topic that records go to.
+//! The rows about Kafka: the brokers, each topic that records go to, and the position of a shard.
 //!
 //! Responsible for asking in time; what is found is judged in [`topic`]. Refuses to create a topic, to send a record and
-//! to take a producer id. Invariant: where no broker answers, the rows of the topics are shown as not examined.
+//! to take a producer id, so that the right Write shows at the first record alone. Invariant: where no broker answers, the rows of the topics are shown as not examined.
 
 mod topic;
 
@@ -13,10 +13,15 @@ use super::item::{Item, Subject};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::run;
-use crate::sink::{Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Route};
+use crate::sink::{Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Position, TopicPlan};
+
+use topic::Topic;
 
 /// The brokers, which come before every topic.
 pub(super) const BROKERS: Subject = Subject::new("kafka.brokers", "brokers");
+
+/// How far the shard is, which a start reads with `exactly_once`.
+const POSITION: Subject = Subject::new("kafka.position", "position");
 
 const MEND: &str = "check kafka.bootstrap_servers and [kafka.librdkafka]";
 /// How much longer than its own deadlines the client may take, in milliseconds.
@@ -26,12 +31,12 @@ const GRACE_MS: u64 = 2_000;
 #[derive(Debug)]
 pub(super) struct Cluster {
     settings: KafkaSettings,
-    routes: Vec<Route>,
+    topics: Vec<Topic>,
     asked: Option<Aside<Result<Found, KafkaStartError>>>,
 }
 
 impl Cluster {
-    /// Begins to ask for the brokers and for the topics of the routes that go to Kafka.
+    /// Begins to ask for the brokers and for the topics that a run uses.
     pub(super) fn begin(config: &Config, offline: bool) -> Self {
         let settings = run::kafka_settings(config);
         let routing = run::routing(config);
@@ -39,19 +44,23 @@ impl Cluster {
             .table()
             .into_iter()
             .filter(|(_, outlet)| **outlet == Outlet::Kafka);
-        let routes: Vec<Route> = to_kafka.map(|(route, _)| route).collect();
+        let positions = settings.transactions.is_some().then_some(Topic::Positions);
+        let topics: Vec<Topic> = to_kafka
+            .map(|(route, _)| Topic::Of(route))
+            .chain(positions)
+            .collect();
         let asked = (!offline).then(|| {
-            let within = Duration::from_millis(settings.start_timeout_ms.saturating_mul(2) + GRACE_MS);
-            let (settings, routes) = (settings.clone(), routes.clone());
+            let within = Duration::from_millis(Found::most_ms(&settings).saturating_add(GRACE_MS));
+            let (settings, topics) = (settings.clone(), topics.clone());
             Aside::begin("check-kafka", within, move |answer| {
-                let topics: Vec<&str> = routes.iter().map(|route| settings.topics.of(*route)).collect();
+                let topics: Vec<TopicPlan> = topics.iter().map(|topic| topic.plan(&settings)).collect();
                 // nobody waits any more if it took too long
                 Found::ask(&settings, &topics, |found| drop(answer.send(found)));
             })
         });
         Self {
             settings,
-            routes,
+            topics,
             asked,
         }
     }
@@ -69,17 +78,53 @@ impl Cluster {
         let mut items = vec![brokers];
         match found {
             Err(why) => items.extend(
-                self.routes
+                self.topics
                     .iter()
-                    .map(|route| topic::subject(*route).skipped(why)),
+                    .map(|topic| topic::subject(*topic).skipped(why)),
             ),
             Ok(found) => {
-                let states = found.topics.iter().map(Option::as_ref);
-                let judge = |(route, state)| topic::item(&self.settings, route, found.brokers, state);
-                items.extend(self.routes.iter().copied().zip(states).map(judge));
+                let states = found.topics.iter().map(Option::as_ref).zip(&found.uncreatable);
+                let judge = |(topic, (state, uncreatable)): (Topic, (_, &Option<String>))| match uncreatable {
+                    Some(reason) if topic.plan(&self.settings).fits(found.brokers) => {
+                        topic::uncreatable(&self.settings, topic, reason)
+                    }
+                    _ => topic::item(&self.settings, topic, found.brokers, state),
+                };
+                items.extend(self.topics.iter().copied().zip(states).map(judge));
+                items.extend(
+                    found
+                        .position
+                        .as_ref()
+                        .map(|found| position(&self.settings, found)),
+                );
             }
         }
         items
+    }
+}
+
+fn position(settings: &KafkaSettings, found: &Position) -> Item {
+    let topic = &settings.topics.positions;
+    let shard = settings
+        .transactions
+        .as_ref()
+        .map_or("", |settings| &settings.shard);
+    let right = format!("give this user the right Read on topic {topic}");
+    match found {
+        Position::Found => POSITION.holds(format!("shard {shard} has one in {topic}")),
+        Position::Absent => POSITION.holds(format!("shard {shard} has none yet in {topic}")),
+        Position::Late => POSITION.warns(
+            format!(
+                "{topic} was not read to its end within {} ms",
+                settings.start_timeout_ms
+            ),
+            format!("{right}, and wait for transactions of other shards that are open"),
+        ),
+        Position::Unread(reason) => POSITION.fails(
+            Exit::Unavailable,
+            reason.clone(),
+            format!("{right}, and look at the brokers"),
+        ),
     }
 }
 

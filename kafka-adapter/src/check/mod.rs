@@ -69,8 +69,8 @@ pub fn examine(setup: &Setup, offline: bool) -> Report {
         .as_ref()
         .map(|webhook| webhook::Receiver::begin(webhook, offline));
     let files = files::items(&run::routing(config));
-    let (login, login_clock) = login.item();
-    items.push(login);
+    let (login, clocks) = login.items();
+    items.extend(login);
     items.extend(kafka.into_iter().flat_map(kafka::Cluster::items));
     let (webhook, webhook_clock) = webhook.map(webhook::Receiver::items).unwrap_or_default();
     items.extend(webhook);
@@ -85,10 +85,12 @@ pub fn examine(setup: &Setup, offline: bool) -> Report {
             .webhook
             .as_ref()
             .is_some_and(|webhook| !webhook.secrets.is_empty());
-        clock::skew_item(
-            &[("login service", login_clock), ("webhook", webhook_clock)],
-            signs,
-        )
+        let others = [
+            ("login service", clocks.login),
+            ("API", clocks.api),
+            ("webhook", webhook_clock),
+        ];
+        clock::skew_item(&others, signs)
     });
     Report::new(items)
 }

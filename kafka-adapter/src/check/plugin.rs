@@ -1,4 +1,4 @@
-//! The rows about the plugin: that it loads, what it says of its configuration, and whether it can log in.
+//! The rows about the plugin: that it loads, what it says of its configuration, whether it can log in, and what it finds then.
 //!
 //! Responsible for what a failed check of the plugin means for the exit. Refuses to open a source: nothing is heard, so
 //! nothing can be lost. Invariant: the plugin is asked to log in only where the whole configuration is sound.
@@ -12,16 +12,19 @@ use super::item::{Item, Subject};
 use super::{FAULTY, OFFLINE, Setup, configuration};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::host::{self, Plugin, Verified};
+use crate::host::{self, Finding, Online, Plugin, Standing, Verified};
 
 const PLUGIN: Subject = Subject::new("plugin", "plugin");
 const CONFIG: Subject = Subject::new("plugin.config", "source configuration");
 /// The login, which only a sound configuration can try.
 pub(super) const LOGIN: Subject = Subject::new("plugin.login", "login");
 
-/// How long a login may take, in milliseconds: more than the 15 s that the plugin gives itself (`timeouts.login_ms`), so
-/// that its words are heard and not ours.
-const LOGIN_MS: u32 = 20_000;
+/// What the plugin finds behind the login, where it does not say more.
+const ONLINE: Subject = Subject::new("plugin.online", "source online");
+
+/// How long the plugin may ask, in milliseconds: more than the 15 s that it gives itself for a login (`timeouts.login_ms`),
+/// so that its words are heard and not ours, and enough for some hundred lists of the platform.
+const ONLINE_MS: u32 = 60_000;
 /// How much longer the plugin's own deadline may be overrun, in milliseconds.
 const GRACE_MS: u64 = 2_000;
 
@@ -63,7 +66,14 @@ fn described(plugin: &Plugin) -> String {
 #[derive(Debug)]
 pub(super) enum Login {
     Offline,
-    Begun(Aside<Result<Verified, host::Error>>),
+    Begun(Aside<Result<Online, host::Error>>),
+}
+
+/// The clocks that the plugin has seen: how far each is ahead, in milliseconds, if it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clocks {
+    pub(super) login: Option<i64>,
+    pub(super) api: Option<i64>,
 }
 
 impl Login {
@@ -73,26 +83,77 @@ impl Login {
             return Self::Offline;
         };
         let (plugin, config) = (plugin.clone(), config.source.config.to_string());
-        let within = Duration::from_millis(u64::from(LOGIN_MS) + GRACE_MS);
+        let within = Duration::from_millis(u64::from(ONLINE_MS) + GRACE_MS);
         Self::Begun(Aside::begin("check-login", within, move |answer| {
             // nobody waits any more if it took too long
-            answer.send(plugin.check_online(&config, LOGIN_MS)).ok();
+            answer.send(plugin.check_online(&config, ONLINE_MS)).ok();
         }))
     }
 
-    /// The row, and how far the service's clock is ahead, in milliseconds.
-    pub(super) fn item(self) -> (Item, Option<i64>) {
+    /// The rows, and the clocks of the service.
+    pub(super) fn items(self) -> (Vec<Item>, Clocks) {
         let Self::Begun(login) = self else {
-            return (LOGIN.skipped(OFFLINE), None);
+            return (vec![LOGIN.skipped(OFFLINE)], Clocks::default());
         };
         match login.wait() {
-            Ok(Ok(verified)) => (logged_in(&verified), verified.clock_skew_ms),
-            Ok(Err(error)) => (failed(LOGIN, &error), None),
+            Ok(Ok(online)) => {
+                let clocks = Clocks {
+                    login: online.login.clock_skew_ms,
+                    api: online.api_clock_skew_ms,
+                };
+                (found(&online), clocks)
+            }
+            Ok(Err(error)) => (vec![failed(LOGIN, &error)], Clocks::default()),
             Err(missed) => {
                 let mend = "check the network, and source.config.endpoints";
-                (LOGIN.fails(Exit::Unavailable, missed.to_string(), mend), None)
+                let row = LOGIN.fails(Exit::Unavailable, missed.to_string(), mend);
+                (vec![row], Clocks::default())
             }
         }
+    }
+}
+
+/// The login, and what was found behind it.
+fn found(online: &Online) -> Vec<Item> {
+    let findings = online.findings.iter().map(finding);
+    let mut items: Vec<Item> = std::iter::once(logged_in(&online.login))
+        .chain(findings)
+        .collect();
+    if let Some(error) = &online.failure
+        && items.iter().all(|item| item.failure().is_none())
+    {
+        items.push(failed(ONLINE, error));
+    }
+    items
+}
+
+/// The row of a finding; a plugin that says too little is given words.
+fn finding(found: &Finding) -> Item {
+    let detail = match (&found.key, found.detail.is_empty()) {
+        (_, true) => "the plugin does not say more".to_owned(),
+        (Some(key), _) => format!("source.config.{key}: {}", found.detail),
+        (None, _) => found.detail.clone(),
+    };
+    let (exit, otherwise) = meaning(found.status.unwrap_or(status::FAILED));
+    let mend = found.mend.clone().filter(|mend| !mend.is_empty());
+    let mend = mend.unwrap_or_else(|| otherwise.to_owned());
+    let item = match found.outcome {
+        Standing::Ok => ONLINE.holds(detail),
+        Standing::Skipped => ONLINE.skipped(detail),
+        Standing::Warning => ONLINE.warns(detail, mend),
+        Standing::Failed => ONLINE.fails(exit, detail, mend),
+    };
+    // what is no name would break the form of the report
+    let is_name = |id: &str| {
+        !id.is_empty()
+            && id
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter == '_')
+    };
+    if is_name(&found.id) {
+        item.named(format!("plugin.{}", found.id), found.title.clone())
+    } else {
+        item
     }
 }
 
@@ -105,7 +166,13 @@ fn logged_in(verified: &Verified) -> Item {
 
 /// A check that the plugin answered with a failure.
 fn failed(subject: Subject, error: &host::Error) -> Item {
-    let (exit, otherwise) = match error.status {
+    let (exit, otherwise) = meaning(error.status);
+    subject.fails_as(exit, &error.to_string(), otherwise)
+}
+
+/// The exit that a status of the contract asks for, and what to do where nobody says.
+fn meaning(status: i32) -> (Exit, &'static str) {
+    match status {
         status::AUTH => (Exit::Credentials, "check the credentials and their role"),
         status::OVERLOAD => (Exit::Unavailable, "wait a few minutes, then check again"),
         status::IO
@@ -123,8 +190,7 @@ fn failed(subject: Subject, error: &host::Error) -> Item {
             Exit::Config,
             "the plugin is at fault; report it, or set source.library to another version",
         ),
-    };
-    subject.fails_as(exit, &error.to_string(), otherwise)
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +228,73 @@ mod tests {
         assert_eq!(
             (item.detail.as_str(), item.mend.as_deref()),
             ("AUTH: refused", Some("mend it so"))
+        );
+    }
+
+    #[test]
+    fn a_finding_is_a_row_whatever_the_plugin_leaves_out() {
+        let found = |id: &str, outcome, detail: &str| Finding {
+            id: id.to_owned(),
+            title: "a title".to_owned(),
+            outcome,
+            key: None,
+            detail: detail.to_owned(),
+            mend: None,
+            status: Some(status::AUTH),
+        };
+        let item = finding(&found("topic", Standing::Failed, "lacks it"));
+        assert_eq!(
+            (&*item.id, &*item.title, item.failure(), item.detail.as_str()),
+            ("plugin.topic", "a title", Some(Exit::Credentials), "lacks it")
+        );
+        assert_eq!(item.mend.as_deref(), Some("check the credentials and their role"));
+        let item = finding(&Finding {
+            key: Some("subscription.queues[0]".to_owned()),
+            ..found("No Name", Standing::Warning, "is odd")
+        });
+        assert_eq!(
+            (&*item.id, &*item.title, item.detail.as_str()),
+            (
+                "plugin.online",
+                "source online",
+                "source.config.subscription.queues[0]: is odd"
+            )
+        );
+        let item = finding(&found("a", Standing::Ok, ""));
+        assert_eq!(
+            (item.detail.as_str(), item.mend, item.outcome.word()),
+            ("the plugin does not say more", None, "ok")
+        );
+    }
+
+    #[test]
+    fn a_failure_that_no_finding_tells_has_a_row_of_its_own() {
+        let mut online = Online {
+            failure: Some(error(status::IO, "away; wait")),
+            ..Online::default()
+        };
+        let shown = |online: &Online| -> Vec<(String, Option<Exit>)> {
+            let items = found(online);
+            items
+                .iter()
+                .map(|item| (item.id.to_string(), item.failure()))
+                .collect()
+        };
+        let login = ("plugin.login".to_owned(), None);
+        let online_row = ("plugin.online".to_owned(), Some(Exit::Unavailable));
+        assert_eq!(shown(&online), [login.clone(), online_row]);
+        online.findings.push(Finding {
+            id: "plan".to_owned(),
+            title: "plan".to_owned(),
+            outcome: Standing::Failed,
+            key: None,
+            detail: "away".to_owned(),
+            mend: None,
+            status: Some(status::IO),
+        });
+        assert_eq!(
+            shown(&online),
+            [login, ("plugin.plan".to_owned(), Some(Exit::Unavailable))]
         );
     }
 }

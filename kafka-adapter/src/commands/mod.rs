@@ -7,6 +7,7 @@
 mod check;
 mod config;
 mod prepare;
+mod replay;
 mod run;
 mod schema;
 mod verify;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use schema::Schema;
 
+use crate::audit::KeyError;
 use crate::config::{Faults, Inputs, Setting};
 use crate::exit::Exit;
 use crate::{host, logging};
@@ -31,8 +33,10 @@ use crate::{host, logging};
 #[command(
     name = "genesys-kafka",
     disable_version_flag = true,
-    after_help = "Exit codes: 0 done, 64 usage, 65 the audit trail is broken, 69 source, broker or output is not there, or\n            \
-        records were left undelivered, 77 credentials refused, 78 configuration, 1 any other failure,\n            \
+    after_help = "Exit codes: 0 done, 64 usage, 65 the audit trail is broken or not authentic, or dead letters could not be\n            \
+        replayed, 69 source, broker or output is not there, records were left undelivered, or another process\n            \
+        took over the shard, 70 a law of conservation is broken, 77 credentials refused, 78 configuration,\n            \
+        1 any other failure,\n            \
         130 or 143 second SIGINT or SIGTERM\n            \
         of check: 0 if nothing failed, else 78, 77 or 69, the first of these that applies\n\
         Environment: GENESYS_KAFKA__SECTION__KEY overrides a key, GENESYS_KAFKA_LOG sets the log level;\n             \
@@ -73,6 +77,9 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Put dead letters through decode once more, and deliver what comes of them
+    #[command(after_help = replay::AFTER_HELP)]
+    Replay(replay::Flags),
     /// Hold audit records against their hash chains, and name the first that breaks one
     Verify(verify::Flags),
 }
@@ -163,14 +170,31 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Run(#[from] crate::run::Error),
+    /// A key to verify with could not be read.
+    #[error("{named}: {error}")]
+    Key {
+        /// The flag or the key of the configuration.
+        named: &'static str,
+        /// What is wrong with it.
+        error: KeyError,
+    },
     /// The audit records could not be read.
     #[error(transparent)]
     Unverified(#[from] crate::verify::Error),
-    /// The audit records do not fit their chains.
+    /// The audit records do not fit their chains, or are not as authentic as was demanded.
     #[error("audit trail: {verdict}; where and how is on standard output")]
     Broken {
         /// The last line of the report.
         verdict: String,
+    },
+    /// The dead letters could not be collected.
+    #[error(transparent)]
+    Uncollected(#[from] crate::replay::Error),
+    /// Dead letters could not be replayed.
+    #[error("{conclusion}; which and why is above")]
+    Unreplayed {
+        /// What the replay came to.
+        conclusion: crate::replay::Conclusion,
     },
     /// Something that was examined failed; the report has said it, and there is nothing to add.
     #[error("")]
@@ -184,14 +208,15 @@ impl Error {
         match self {
             Self::Usage(error) if error.use_stderr() => Exit::Usage,
             Self::Usage(_) => Exit::Success,
-            Self::Config(_) | Self::Logging(_) => Exit::Config,
+            Self::Config(_) | Self::Logging(_) | Self::Key { .. } => Exit::Config,
             Self::Check(error) => Exit::of_source(error.status),
             // The reader of stdout has what it wanted: `genesys-kafka schema | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             Self::Output(_) | Self::Signals(_) => Exit::Failure,
             Self::Run(error) => run::exit(error),
-            Self::Unverified(_) => Exit::Unavailable,
-            Self::Broken { .. } => Exit::Broken,
+            Self::Uncollected(crate::replay::Error::Private { .. }) => Exit::Failure,
+            Self::Unverified(_) | Self::Uncollected(_) => Exit::Unavailable,
+            Self::Broken { .. } | Self::Unreplayed { .. } => Exit::Broken,
             Self::NotReady(exit) => *exit,
         }
     }
@@ -205,6 +230,10 @@ impl Error {
             Self::Output(_) | Self::Signals(_) => true,
             Self::Run(error) => error.is_retryable(),
             Self::Unverified(error) => error.is_retryable(),
+            Self::Key { error, .. } => error.is_retryable(),
+            Self::Uncollected(error) => error.is_retryable(),
+            // what a stop came before is reached by the next one
+            Self::Unreplayed { conclusion } => conclusion.unreached > 0,
             Self::NotReady(exit) => *exit == Exit::Unavailable,
         }
     }
@@ -230,7 +259,7 @@ pub fn execute(
         None => Err(Cli::command()
             .error(
                 ErrorKind::MissingSubcommand,
-                "a command is required: run, check, config, schema or verify",
+                "a command is required: run, check, config, schema, replay or verify",
             )
             .into()),
         Some(Command::Run(flags)) => {
@@ -242,7 +271,11 @@ pub fn execute(
             check::check(&flags.inputs(environment), offline, json, out)
         }
         Some(Command::Config(flags)) => config::print(&flags.inputs(environment), out),
-        Some(Command::Verify(flags)) => verify::verify(&flags, environment, out),
+        Some(Command::Replay(flags)) => {
+            logging::install(log.as_deref())?;
+            replay::replay(&flags, environment)
+        }
+        Some(Command::Verify(flags)) => verify::verify(&flags, &environment, out),
         Some(Command::Schema { schema: name, flags }) => schema::print(name, &flags.inputs(environment), out),
     }
 }
@@ -283,12 +316,14 @@ mod tests {
             &["run", "--tu", "x"],
             &["schema", "nothing"],
             &["verify"],
+            &["replay"],
+            &["replay", "--from-kafka", "letters.jsonl"],
         ] {
             let error = executed(arguments, &[]).1.unwrap_err();
             assert_eq!(error.exit(), Exit::Usage, "{arguments:?}");
             assert!(!error.is_retryable());
         }
-        for arguments in [&["--help"][..], &["run", "--help"]] {
+        for arguments in [&["--help"][..], &["run", "--help"], &["replay", "--help"]] {
             assert_eq!(executed(arguments, &[]).1.unwrap_err().exit(), Exit::Success);
         }
     }

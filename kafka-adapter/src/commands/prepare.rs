@@ -6,8 +6,10 @@
 use config_faults::Fault;
 
 use super::Error;
-use crate::config::{Draft, Inputs};
+use crate::config::{Config, Draft, Faults, Inputs, Located};
 use crate::host::{self, LoadError, Plugin};
+use crate::run::kafka_settings;
+use crate::sink::KafkaSettings;
 
 /// A configuration that was read and held against the plugin.
 pub(super) struct Prepared {
@@ -52,4 +54,18 @@ pub(super) fn ask(draft: &mut Draft, plugin: &Plugin) -> Result<(), host::Error>
     let faults = plugin.check(&draft.plugin_config())?;
     draft.add_of_plugin(faults);
     Ok(())
+}
+
+/// What `--from-kafka` reads with; `topic` names which one, for the fault.
+pub(super) fn topic_settings(config: &Config, topic: &str) -> Result<KafkaSettings, Error> {
+    if config.kafka.bootstrap_servers.is_empty() {
+        let fault = Fault::new(
+            "kafka.bootstrap_servers",
+            format!("is required, but missing: --from-kafka reads the {topic} topic"),
+        )
+        .with_mend("set it, or give --bootstrap-servers");
+        let faults = vec![Located { fault, origin: None }];
+        return Err(Faults { faults }.into());
+    }
+    Ok(kafka_settings(config))
 }

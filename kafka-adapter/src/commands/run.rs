@@ -18,7 +18,7 @@ use crate::sink::{Outlet, try_file};
 /// Runs as configured.
 pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
     let prepare::Prepared { draft, plugin } = prepare::prepare(inputs)?;
-    let (config, plugin) = ready(draft, plugin)?;
+    let (config, plugin) = ready(draft, plugin, |_| ())?;
     let shutdown = Shutdown::on_signals().map_err(Error::Signals)?;
     let (major, minor) = plugin.abi_version();
     let version = plugin
@@ -31,10 +31,16 @@ pub(super) fn run(inputs: &Inputs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Configuration and plugin, or every fault; a plugin that could not be loaded is one of them.
-fn ready(draft: Draft, plugin: Option<Plugin>) -> Result<(Config, Plugin), Faults> {
+/// Configuration and plugin, or every fault; a plugin that could not be loaded is one of them. What is tried on this machine is
+/// the configuration as `change` leaves it.
+pub(super) fn ready(
+    draft: Draft,
+    plugin: Option<Plugin>,
+    change: impl FnOnce(&mut Config),
+) -> Result<(Config, Plugin), Faults> {
     let located = draft.faults().to_vec();
-    let (config, effective) = draft.build()?;
+    let (mut config, effective) = draft.build()?;
+    change(&mut config);
     effective.refuse(surroundings(&config))?;
     // `prepare` leaves the plugin out only together with a fault, on which `build` has just failed.
     plugin
@@ -62,6 +68,7 @@ pub(super) fn exit(error: &run::Error) -> Exit {
         run::ErrorKind::Credentials => Exit::Credentials,
         run::ErrorKind::GaveUp => Exit::Unavailable,
         run::ErrorKind::Internal => Exit::Failure,
+        run::ErrorKind::Law => Exit::Software,
     }
 }
 
@@ -71,6 +78,7 @@ mod tests {
 
     use super::exit;
     use crate::exit::Exit;
+    use crate::laws::Laws;
     use crate::{host, run};
 
     fn failed(status: i32) -> run::Error {
@@ -88,13 +96,7 @@ mod tests {
         assert_eq!(exit(&failed(status::AUTH)), Exit::Credentials);
         assert_eq!(exit(&failed(status::FAILED)), Exit::Unavailable);
         assert_eq!(exit(&failed(status::CONFIG)), Exit::Config);
-        assert_eq!(
-            exit(&run::Error::Law {
-                frames: 1,
-                records: 0,
-                adapter: 0
-            }),
-            Exit::Failure
-        );
+        assert_eq!(exit(&failed(status::BUSY)), Exit::Config);
+        assert_eq!(exit(&run::Error::Law(Laws::default())), Exit::Software);
     }
 }

@@ -30,6 +30,8 @@ pub enum Schema {
     Control,
     /// The dead-letter topic
     DeadLetter,
+    /// The positions topic
+    Position,
     /// The first frame of the events transport
     Subscription,
     /// The report of `check --json`
@@ -45,6 +47,7 @@ impl Schema {
             Self::Audit => Some(include_str!("../../../schemas/audit.schema.json")),
             Self::Control => Some(include_str!("../../../schemas/control.schema.json")),
             Self::DeadLetter => Some(include_str!("../../../schemas/dead-letter.schema.json")),
+            Self::Position => Some(include_str!("../../../schemas/position.schema.json")),
             Self::Subscription => Some(include_str!("../../../schemas/subscription.schema.json")),
             Self::Check => Some(include_str!("../../../schemas/check.schema.json")),
         }

@@ -1,18 +1,17 @@
 //! `genesys-kafka verify`: hold audit records against their hash chains.
 //!
-//! Responsible for where the records come from and for the exit. Refuses to ask for a plugin or for credentials: who
-//! verifies need not be who runs. Invariant: a trail that is broken, or could not be read, is never a success.
+//! Responsible for where the records and the keys come from and for the exit. Refuses to ask for a plugin or for
+//! credentials: who verifies need not be who runs. Invariant: a trail that is broken, or could not be read, is never a
+//! success.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use config_faults::Fault;
-
-use super::Error;
-use crate::config::{Draft, Faults, Located};
-use crate::run::kafka_settings;
-use crate::verify::{files, topic};
+use super::{Error, prepare};
+use crate::audit::{AuditKey, KeyError};
+use crate::config::{Draft, SecretPlace, secrets};
+use crate::verify::{Demand, files, topic};
 
 /// What to verify.
 #[derive(Debug, clap::Args)]
@@ -30,6 +29,15 @@ pub(super) struct Flags {
     /// Accept runs whose beginning is not there any more: deleted by retention, or with a rotated file
     #[arg(long)]
     partial: bool,
+    /// Environment variable that holds the key of the hashes; once for each key, where runs have different ones
+    #[arg(long, value_name = "NAME")]
+    key_env: Vec<String>,
+    /// File that holds the key; likewise
+    #[arg(long, value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+    /// With a key, accept runs that have none, from before it was set
+    #[arg(long)]
+    accept_unkeyed: bool,
     /// Configuration file, with --from-kafka [default: genesys-kafka.toml here, then in /etc/genesys-kafka]
     #[arg(long, value_name = "FILE", requires = "from_kafka")]
     config: Option<PathBuf>,
@@ -41,28 +49,30 @@ pub(super) struct Flags {
 /// Verifies, prints the report to `out`, and fails if a chain is broken.
 pub(super) fn verify(
     flags: &Flags,
-    environment: Vec<(OsString, OsString)>,
+    environment: &[(OsString, OsString)],
     out: &mut dyn Write,
 ) -> Result<(), Error> {
+    let mut demand = Demand {
+        keys: keys(flags, &secrets::variables(environment))?,
+        accept_unkeyed: flags.accept_unkeyed,
+        partial: flags.partial,
+        in_flight: 0,
+    };
     let report = if flags.from_kafka {
         let flags_of_run = super::Flags {
             config: flags.config.clone(),
             bootstrap_servers: flags.bootstrap_servers.clone(),
             ..super::Flags::default()
         };
-        let (config, _) = Draft::read(&flags_of_run.inputs(environment)).build()?;
-        if config.kafka.bootstrap_servers.is_empty() {
-            let fault = Fault::new(
-                "kafka.bootstrap_servers",
-                "is required, but missing: --from-kafka reads the audit topic",
-            )
-            .with_mend("set it, or give --bootstrap-servers");
-            let faults = vec![Located { fault, origin: None }];
-            return Err(Faults { faults }.into());
+        let (config, _) = Draft::read(&flags_of_run.inputs(environment.to_vec())).build()?;
+        let settings = prepare::topic_settings(&config, "audit")?;
+        if let Some(place) = &config.audit.key {
+            let key = AuditKey::read(place, &secrets::variables(environment));
+            demand.keys.push(key.map_err(of("audit.key"))?);
         }
-        topic(&kafka_settings(&config), flags.partial)?
+        topic(&settings, &demand)?
     } else {
-        files(&flags.files, flags.partial)?
+        files(&flags.files, &demand)?
     };
     writeln!(out, "{report}")?;
     out.flush()?;
@@ -73,4 +83,22 @@ pub(super) fn verify(
             verdict: report.verdict(),
         })
     }
+}
+
+/// The keys that flags name.
+fn keys(flags: &Flags, variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<AuditKey>, Error> {
+    let of_variables = flags.key_env.iter().map(|name| {
+        let place = SecretPlace::Variable(name.clone());
+        AuditKey::read(&place, variable).map_err(of("--key-env"))
+    });
+    let of_files = flags.key_file.iter().map(|path| {
+        let place = SecretPlace::File(path.clone());
+        AuditKey::read(&place, variable).map_err(of("--key-file"))
+    });
+    of_variables.chain(of_files).collect()
+}
+
+/// Says where a key that is none was named.
+fn of(named: &'static str) -> impl Fn(KeyError) -> Error {
+    move |error| Error::Key { named, error }
 }

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use config_faults::{Fault, SecretPlace};
+use config_faults::Fault;
 use serde_json::{Map, Value};
 
 use super::listen::Listen;
@@ -17,7 +17,7 @@ use super::types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Kafka, Operations, Source, Topics,
     Webhook,
 };
-use super::{Effective, environment, file, rules, tls_files, webhook_rules};
+use super::{Effective, audit_rules, environment, file, rules, secrets, tls_files, webhook_rules};
 
 /// A value that a command-line flag sets.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,12 +118,17 @@ impl Draft {
         // A file that could not be read explains every missing value; guessing at them would bury that line.
         if readable {
             let set = Value::Object(draft.merged.value.clone());
-            let of_schema = config_faults::check(&schema, &set)
-                .into_iter()
-                .map(|fault| rules::not_built(fault, &set));
+            let of_schema = config_faults::check(&schema, &set).into_iter();
             let of_webhook = webhook_rules::check(&set, &inputs.environment);
+            let of_audit = audit_rules::check(&set, &inputs.environment);
             let of_rules = rules::check(&set).into_iter().chain(tls_files::check(&set));
-            draft.add(of_schema.chain(of_rules).chain(of_webhook).collect());
+            draft.add(
+                of_schema
+                    .chain(of_rules)
+                    .chain(of_webhook)
+                    .chain(of_audit)
+                    .collect(),
+            );
         }
         draft
     }
@@ -283,11 +288,14 @@ fn checked(raw: &Raw) -> Config {
             create_topics: raw.kafka.create_topics,
             partitions: raw.kafka.partitions,
             replication_factor: raw.kafka.replication_factor,
+            transaction_timeout_ms: raw.kafka.transaction_timeout_ms,
+            fenced_pause_ms: raw.kafka.fenced_pause_ms,
             topics: Topics {
                 events: raw.kafka.topics.events.clone(),
                 audit: raw.kafka.topics.audit.clone(),
                 dead_letter: raw.kafka.topics.dead_letter.clone(),
                 control: raw.kafka.topics.control.clone(),
+                positions: raw.kafka.topics.positions.clone(),
             },
             librdkafka: raw
                 .kafka
@@ -303,6 +311,7 @@ fn checked(raw: &Raw) -> Config {
             to: audit_to,
             path: raw.audit.path.as_ref().map(PathBuf::from),
             compliance_tag: raw.audit.compliance_tag.clone(),
+            key: secrets::written(&raw.audit.key),
             max_file_bytes: raw.audit.max_file_bytes,
             keep_files: usize::try_from(raw.audit.keep_files).unwrap_or(usize::MAX),
         },
@@ -326,16 +335,12 @@ fn checked(raw: &Raw) -> Config {
 
 /// The webhook; none if its address is wrong, which `webhook_rules` has said.
 fn webhook(raw: &raw::Webhook) -> Option<Webhook> {
-    let place = |secret: &raw::Secret| {
-        let file = secret.file.as_ref().map(|path| SecretPlace::File(path.into()));
-        secret.env.clone().map(SecretPlace::Variable).or(file)
-    };
     Some(Webhook {
         target: Target::parse(raw.url.as_deref()?, raw.allow_private).ok()?,
         envelope: raw.envelope,
         secrets: [&raw.secret, &raw.previous_secret]
             .into_iter()
-            .filter_map(place)
+            .filter_map(secrets::written)
             .collect(),
         timeout_ms: raw.timeout_ms,
         max_in_flight: usize::try_from(raw.max_in_flight).unwrap_or(usize::MAX),

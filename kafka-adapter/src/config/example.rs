@@ -163,12 +163,21 @@ fn the_example_can_be_run_with_every_key_set() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");
     std::fs::write(&path, uncommented()).unwrap();
-    Draft::read(&Inputs {
+    let environment = vec![("AUDIT_KEY".into(), "0123456789abcdef0123456789abcdef".into())];
+    let faults = Draft::read(&Inputs {
         file: Some(path.clone()),
+        environment,
         ..Inputs::default()
     })
     .build()
-    .unwrap();
+    .unwrap_err();
+    // the one thing that is shown and cannot be run: both of the places that exclude each other
+    let paths: Vec<&str> = faults
+        .faults
+        .iter()
+        .map(|located| located.fault.path.as_str())
+        .collect();
+    assert_eq!(paths, ["audit.key"]);
     // As it is committed it lacks the one key that has no default.
     std::fs::write(&path, EXAMPLE).unwrap();
     let faults = Draft::read(&Inputs {

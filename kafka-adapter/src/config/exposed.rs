@@ -20,8 +20,10 @@ pub fn exposed(config: &Config) -> Vec<(&'static str, Exposure)> {
         .zip(signing.cloned());
     let key_file = config.kafka.librdkafka.get(KEY_FILE);
     let key_file = key_file.map(|path| (KEY_PATH, SecretPlace::File(path.into())));
+    let audit_key = config.audit.key.clone().map(|place| ("audit.key", place));
     of_webhook
         .chain(key_file)
+        .chain(audit_key)
         .filter_map(|(key, place)| Some((key, place.exposure()?)))
         .collect()
 }

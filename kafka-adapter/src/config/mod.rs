@@ -3,6 +3,7 @@
 //! Responsible for one checked [`Config`] and for the origin of each of its values. Refuses to stop at the first
 //! fault, to touch the network, and to echo a secret. Invariant: a [`Config`] exists only if no fault does.
 
+mod audit_rules;
 mod draft;
 mod effective;
 mod environment;
@@ -15,6 +16,7 @@ mod owned;
 mod properties;
 mod raw;
 mod rules;
+pub(crate) mod secrets;
 mod target;
 mod tls_files;
 mod types;

@@ -101,7 +101,7 @@ pub const OWNED: [Owned; 25] = [
     owned(
         "transaction.timeout.ms",
         "it belongs to transactions, which the adapter runs",
-        None,
+        Some("kafka.transaction_timeout_ms"),
     ),
     owned("delivery.report.only.error", CALLBACKS, None),
     owned("produce.offset.report", CALLBACKS, None),

@@ -104,6 +104,14 @@ pub(crate) struct Kafka {
     /// Replication factor of a topic that is created; -1 leaves it to the broker.
     #[schemars(range(min = -1, max = 100))]
     pub(crate) replication_factor: i32,
+    /// How long a broker keeps a transaction open that nobody ends, in milliseconds; at most the broker's
+    /// transaction.max.timeout.ms. Used where delivery.guarantee is "exactly_once".
+    #[schemars(range(min = 1_000, max = 900_000))]
+    pub(crate) transaction_timeout_ms: u64,
+    /// How long a run that another process has fenced waits before it ends, in milliseconds, so that two supervisors
+    /// that start it again do not fence each other in a loop.
+    #[schemars(range(min = 0, max = 3_600_000))]
+    pub(crate) fenced_pause_ms: u64,
     /// Names of the topics.
     pub(crate) topics: Topics,
     /// Further librdkafka properties, passed through.
@@ -121,6 +129,9 @@ impl Default for Kafka {
             create_topics: false,
             partitions: 6,
             replication_factor: -1,
+            // The default of librdkafka and of the Java client.
+            transaction_timeout_ms: 60_000,
+            fenced_pause_ms: 30_000,
             topics: Topics::default(),
             librdkafka: BTreeMap::new(),
         }
@@ -143,6 +154,9 @@ pub(crate) struct Topics {
     /// News of the source itself, such as gaps.
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,249}$"))]
     pub(crate) control: String,
+    /// How far each shard is, where delivery.guarantee is "exactly_once"; compacted.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,249}$"))]
+    pub(crate) positions: String,
 }
 
 impl Default for Topics {
@@ -152,6 +166,7 @@ impl Default for Topics {
             audit: "genesys.audit".to_owned(),
             dead_letter: "genesys.dead-letter".to_owned(),
             control: "genesys.control".to_owned(),
+            positions: "genesys.positions".to_owned(),
         }
     }
 }
@@ -199,7 +214,7 @@ pub(crate) struct Webhook {
     pub(crate) ca_file: Option<String>,
     /// Let private, loopback and link-local addresses be dialled.
     pub(crate) allow_private: bool,
-    /// Signs each request after Standard Webhooks: where the secret is, whsec_ and base64.
+    /// Signs each request after Standard Webhooks: where the secret is, whsec_ and base64; a file is read again in a run.
     #[schemars(extend("examples" = [{"env": "WEBHOOK_SECRET"}]))]
     pub(crate) secret: Secret,
     /// A second secret that signs as well, while receivers change from one to the other.
@@ -230,7 +245,7 @@ pub(crate) struct Secret {
     /// Name of an environment variable.
     #[schemars(length(min = 1))]
     pub(crate) env: Option<String>,
-    /// Path of a file, which is read again while the program runs.
+    /// Path of a file.
     #[schemars(length(min = 1))]
     pub(crate) file: Option<String>,
 }
@@ -247,6 +262,9 @@ pub(crate) struct Audit {
     /// Text that every audit record carries.
     #[schemars(length(min = 1, max = 256))]
     pub(crate) compliance_tag: String,
+    /// Where the key of the hashes is, 32 characters or more: each hash is then an HMAC. Read once, at the start of a run.
+    #[schemars(extend("examples" = [{"env": "AUDIT_KEY"}]))]
+    pub(crate) key: Secret,
     /// Size at which the file is set aside and a new one begun, in bytes; 0 never does.
     #[schemars(range(min = 0, max = 1_099_511_627_776_u64))]
     pub(crate) max_file_bytes: u64,
@@ -261,6 +279,7 @@ impl Default for Audit {
             to: None,
             path: None,
             compliance_tag: "data-governance-v1".to_owned(),
+            key: Secret::default(),
             // some 200,000 audit records
             max_file_bytes: 100 * 1024 * 1024,
             // an audit trail loses nothing unless someone has asked for it
@@ -299,7 +318,7 @@ pub(crate) struct Control {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Operations {
-    /// Interval of the metrics line, in milliseconds; 0 prints none.
+    /// Interval of the metrics line, in milliseconds; 0 prints none, and the laws and the fill of the spool are still looked at.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub(crate) metrics_ms: u64,
     /// Where /healthz and /readyz are answered: host:port, or a port alone for this machine only; nowhere without it.

@@ -1,4 +1,4 @@
-//! What a schema cannot say: rules between keys, and what is not built.
+//! What a schema cannot say: rules between keys.
 //!
 //! Responsible for the faults that depend on two values or on librdkafka. Refuses nothing that the schema already
 //! refuses, so that one mistake is one fault. Invariant: it works on values that the schema may have refused.
@@ -13,27 +13,9 @@ use super::listen::Listen;
 use super::owned;
 use crate::same_file;
 
-/// Words of the design that this version does not know, by path: what they are for.
-const NOT_BUILT: [(&str, &str, &str); 1] = [(
-    "delivery.guarantee",
-    "exactly_once",
-    "exactly once needs a spool, which is not built yet; use `at_least_once`",
-)];
-
 /// Smallest limit on the size of an audit file, in bytes: some hundred records, so that files are not made faster than a
 /// folder can be synced.
 const LEAST_FILE_BYTES: u64 = 64 * 1024;
-
-/// Replaces the schema's fault on a word that is planned but not built.
-pub(super) fn not_built(fault: Fault, set: &Value) -> Fault {
-    let planned = NOT_BUILT
-        .iter()
-        .find(|(path, word, _)| *path == fault.path && at(set, path) == Some(&Value::from(*word)));
-    match planned {
-        Some((path, _, message)) => Fault::new(*path, *message),
-        None => fault,
-    }
-}
 
 /// Checks the rules between keys; `set` is what was set, without the defaults.
 pub(super) fn check(set: &Value) -> Vec<Fault> {
@@ -92,6 +74,7 @@ pub(super) fn check(set: &Value) -> Vec<Fault> {
             Fault::new("operations.listen", error.to_string()).with_mend("write `127.0.0.1:9464` or `9464`"),
         );
     }
+    faults.extend(exactly_once(set, to, audit_to));
     faults.extend(topics(set));
     if let Some(Value::Object(properties)) = at(set, "kafka.librdkafka") {
         faults.extend(owned::check(properties));
@@ -126,12 +109,29 @@ fn bootstrap_servers(servers: &str) -> Option<Fault> {
     })
 }
 
+/// A transaction holds an event, its audit record and the position, so all of them have to be in Kafka.
+fn exactly_once(set: &Value, to: &str, audit_to: &str) -> Vec<Fault> {
+    if at(set, "delivery.guarantee") != Some(&Value::from("exactly_once")) {
+        return Vec::new();
+    }
+    let mend = "set it to `kafka`, or use `at_least_once`";
+    let fault = |path: &str, key: &str, found: &str| {
+        let message = format!("`exactly_once` needs {key} = \"kafka\", found `{found}`");
+        Fault::new(path, message).with_mend(mend)
+    };
+    match (to, audit_to) {
+        ("webhook" | "lines", _) => vec![fault("delivery.to", "delivery.to", to)],
+        ("kafka", "file" | "lines") => vec![fault("audit.to", "audit.to", audit_to)],
+        _ => Vec::new(),
+    }
+}
+
 /// Two routes on one topic could not be told apart.
 fn topics(set: &Value) -> Vec<Fault> {
     let mut used: BTreeMap<String, &str> = BTreeMap::new();
     let mut faults = Vec::new();
     let defaults = serde_json::to_value(super::raw::Topics::default()).unwrap_or_default();
-    for key in ["events", "audit", "dead_letter", "control"] {
+    for key in ["events", "audit", "dead_letter", "control", "positions"] {
         let path = child("kafka.topics", key);
         let Some(name) = at(set, &path)
             .or_else(|| defaults.get(key))
@@ -225,6 +225,28 @@ mod tests {
                 "kafka.topics.audit: Kafka does not allow this name for a topic",
             ),
             (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "topics": {"positions": "genesys.control"}}}),
+                "kafka.topics.positions: is the same topic as kafka.topics.control; give each its own topic",
+            ),
+            (
+                json!({"delivery": {"to": "lines", "guarantee": "exactly_once"}}),
+                "delivery.to: `exactly_once` needs delivery.to = \"kafka\", found `lines`; set it to `kafka`, or use \
+                 `at_least_once`",
+            ),
+            (
+                json!({
+                    "delivery": {"guarantee": "exactly_once"}, "audit": {"to": "lines"},
+                    "kafka": {"bootstrap_servers": "a:9092"}
+                }),
+                "audit.to: `exactly_once` needs audit.to = \"kafka\", found `lines`; set it to `kafka`, or use \
+                 `at_least_once`",
+            ),
+            (
+                json!({"kafka": {"bootstrap_servers": "a:9092", "librdkafka": {"transactional.id": "mine"}}}),
+                "kafka.librdkafka.\"transactional.id\": is set by the adapter: the shard's name fences an older process; use \
+                 `source.name` instead",
+            ),
+            (
                 json!({"kafka": {"bootstrap_servers": "a:9092", "librdkafka": {"acks": "1"}}}),
                 "kafka.librdkafka.acks: is set by the adapter: order per key and no loss rest on the idempotent producer; leave it out",
             ),
@@ -246,6 +268,9 @@ mod tests {
             assert!(lines(&set).is_empty(), "{set}");
         }
         assert!(lines(&json!({"delivery": {"to": "lines"}})).is_empty());
+        let exactly =
+            json!({"delivery": {"guarantee": "exactly_once"}, "kafka": {"bootstrap_servers": "a:9092"}});
+        assert!(lines(&exactly).is_empty());
     }
 
     #[test]

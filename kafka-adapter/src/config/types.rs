@@ -91,6 +91,8 @@ pub enum Destination {
 pub enum Guarantee {
     /// Every record is delivered; one may be delivered again after a crash.
     AtLeastOnce,
+    /// Every record is delivered, and who reads committed records alone sees each once.
+    ExactlyOnce,
 }
 
 /// `[kafka]`: the cluster, its topics and the producer.
@@ -110,6 +112,10 @@ pub struct Kafka {
     pub partitions: i32,
     /// Replication factor of a topic that is created; -1 leaves it to the broker.
     pub replication_factor: i32,
+    /// How long a broker keeps a transaction open that nobody ends, in milliseconds.
+    pub transaction_timeout_ms: u64,
+    /// How long a run that another process has fenced waits before it ends, in milliseconds.
+    pub fenced_pause_ms: u64,
     /// Names of the topics.
     pub topics: Topics,
     /// Further librdkafka properties, none of which the adapter owns.
@@ -140,6 +146,8 @@ impl fmt::Debug for Kafka {
             .field("create_topics", &self.create_topics)
             .field("partitions", &self.partitions)
             .field("replication_factor", &self.replication_factor)
+            .field("transaction_timeout_ms", &self.transaction_timeout_ms)
+            .field("fenced_pause_ms", &self.fenced_pause_ms)
             .field("topics", &self.topics)
             .field("librdkafka", &librdkafka)
             .finish()
@@ -169,6 +177,8 @@ pub struct Topics {
     pub dead_letter: String,
     /// News of the source itself, such as gaps.
     pub control: String,
+    /// How far each shard is, where the guarantee is [`Guarantee::ExactlyOnce`]; compacted.
+    pub positions: String,
 }
 
 /// `[webhook]`: the receiver of the events, one HTTP request each.
@@ -211,6 +221,8 @@ pub struct Audit {
     pub path: Option<PathBuf>,
     /// Text that every audit record carries.
     pub compliance_tag: String,
+    /// Where the key of the hashes is; without one they carry none.
+    pub key: Option<SecretPlace>,
     /// Size at which the file is set aside and a new one begun, in bytes; 0 never does.
     pub max_file_bytes: u64,
     /// Files set aside that are kept, the youngest ones; 0 keeps all.
@@ -246,7 +258,7 @@ pub struct Control {
 /// `[operations]`: what an operator sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operations {
-    /// Interval of the metrics line, in milliseconds; 0 prints none.
+    /// Interval of the metrics line, in milliseconds; 0 prints none, and the laws and the fill of the spool are still looked at.
     pub metrics_ms: u64,
     /// Where `/healthz` and `/readyz` are answered; nowhere without it.
     pub listen: Option<Listen>,
@@ -274,6 +286,7 @@ mod tests {
             audit: "a".into(),
             dead_letter: "d".into(),
             control: "c".into(),
+            positions: "p".into(),
         };
         let kafka = Kafka {
             bootstrap_servers: "broker:9092".into(),
@@ -283,6 +296,8 @@ mod tests {
             create_topics: false,
             partitions: 1,
             replication_factor: 1,
+            transaction_timeout_ms: 1,
+            fenced_pause_ms: 1,
             topics,
             librdkafka: BTreeMap::from([
                 ("sasl.password".to_owned(), "hunter2".to_owned()),

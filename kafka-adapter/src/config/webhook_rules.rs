@@ -5,11 +5,12 @@
 
 use std::ffi::OsString;
 
-use config_faults::{Fault, SecretPlace, authorities};
+use config_faults::{Fault, authorities};
 use rustls::RootCertStore;
 use serde_json::Value;
 
 use super::rules::at;
+use super::secrets;
 use super::target::Target;
 use crate::sink::WebhookError;
 
@@ -36,26 +37,17 @@ pub(super) fn check(set: &Value, environment: &[(OsString, OsString)]) -> Vec<Fa
         // of the wrong type: the schema says so
         Some(_) => {}
     }
-    let variable = |name: &str| {
-        let (_, value) = environment.iter().find(|(known, _)| known == name)?;
-        value.to_str().map(str::to_owned)
-    };
+    let variable = secrets::variables(environment);
     let mut signed = false;
     for path in ["webhook.secret", "webhook.previous_secret"] {
-        let text = |key: &str| {
-            at(set, &format!("{path}.{key}"))
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
-        let place = match (text("env"), text("file")) {
-            (None, None) => continue,
-            (Some(_), Some(_)) => {
-                faults.push(Fault::new(path, "both env and file are set").with_mend("keep one of the two"));
+        let place = match secrets::place(set, path) {
+            Ok(None) => continue,
+            Ok(Some(place)) => place,
+            Err(fault) => {
+                faults.push(fault);
                 signed = true;
                 continue;
             }
-            (Some(name), None) => SecretPlace::Variable(name),
-            (None, Some(file)) => SecretPlace::File(file.into()),
         };
         if let Err(error) = WebhookError::of_secret(&place, &variable) {
             faults.push(Fault::new(path, error.to_string()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use plugin_abi::functions::{
     AbiVersionFn, BatchReleaseFn, CheckFn, CloseFn, CommitFn, DescribeFn, DrainFn, InterruptFn, NextBatchFn,
-    OpenFn, StatsFn,
+    OpenFn, ResumeFn, StatsFn, TokenFn,
 };
 use plugin_abi::{ESP_ABI_MAJOR, SYMBOLS};
 
@@ -30,9 +30,11 @@ pub(super) struct Functions {
     pub(super) describe: DescribeFn,
     pub(super) check: CheckFn,
     pub(super) open: OpenFn,
+    pub(super) resume: ResumeFn,
     pub(super) next_batch: NextBatchFn,
     pub(super) batch_release: BatchReleaseFn,
     pub(super) commit: CommitFn,
+    pub(super) token: TokenFn,
     pub(super) stats: StatsFn,
     pub(super) interrupt: InterruptFn,
     pub(super) drain: DrainFn,
@@ -118,9 +120,11 @@ fn resolve(library: &Library, path: &Path) -> Result<((u32, u32), Functions), Lo
         describe: take!("esp_describe" as DescribeFn),
         check: take!("esp_check" as CheckFn),
         open: take!("esp_open" as OpenFn),
+        resume: take!("esp_resume" as ResumeFn),
         next_batch: take!("esp_next_batch" as NextBatchFn),
         batch_release: take!("esp_batch_release" as BatchReleaseFn),
         commit: take!("esp_commit" as CommitFn),
+        token: take!("esp_token" as TokenFn),
         stats: take!("esp_stats" as StatsFn),
         interrupt: take!("esp_interrupt" as InterruptFn),
         drain: take!("esp_drain" as DrainFn),

@@ -78,7 +78,7 @@ pub(super) unsafe extern "C" fn forward(
 }
 
 /// `text` with every control character escaped.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

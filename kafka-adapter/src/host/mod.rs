@@ -24,6 +24,7 @@ mod source;
 pub use batch::{Batch, Records};
 pub use error::{Error, LoadError};
 pub use log::LogLevel;
-pub use plugin::{Plugin, Verified};
+pub(crate) use log::printable;
+pub use plugin::{Finding, Online, Plugin, Standing, Verified};
 pub use record::{AttributeIter, Attributes, Kind, Record};
 pub use source::{Limits, Pull, Source};

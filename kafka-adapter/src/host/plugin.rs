@@ -37,6 +37,17 @@ struct Report {
     warnings: Vec<Fault>,
     #[serde(default)]
     login: Option<Verified>,
+    #[serde(default)]
+    api: Option<Api>,
+    #[serde(default)]
+    checks: Vec<Finding>,
+}
+
+/// What a plugin tells of the service behind the login.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Api {
+    clock_skew_ms: Option<i64>,
 }
 
 /// What a plugin tells of a login that succeeded.
@@ -47,6 +58,56 @@ pub struct Verified {
     pub clock_skew_ms: Option<i64>,
     /// How long a token lives, in seconds.
     pub token_lifetime_s: Option<u64>,
+}
+
+/// How a thing stands that a plugin examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// As it should be.
+    Ok,
+    /// A source would fail, or lose what was asked for.
+    Failed,
+    /// Not examined.
+    Skipped,
+    /// It works and should be known; so is what this version does not know.
+    #[serde(other)]
+    Warning,
+}
+
+/// One thing that a plugin examined over the network; every text is one line without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Finding {
+    /// Stable name, such as `channels`.
+    pub id: String,
+    /// A few words for people.
+    pub title: String,
+    /// How it stands.
+    pub outcome: Standing,
+    /// The key of the plugin's configuration that it is about.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// What was found.
+    pub detail: String,
+    /// How to mend it.
+    #[serde(default)]
+    pub mend: Option<String>,
+    /// Of a failure: the status with which a source would end.
+    #[serde(default)]
+    pub status: Option<i32>,
+}
+
+/// What a plugin found over the network once it was logged in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Online {
+    /// The login.
+    pub login: Verified,
+    /// How far the clock of the API is ahead of this machine's at the least, in milliseconds, if it told.
+    pub api_clock_skew_ms: Option<i64>,
+    /// What else was examined, in order.
+    pub findings: Vec<Finding>,
+    /// Why the check failed although the login did not; one of the findings says it as well, as a rule.
+    pub failure: Option<Error>,
 }
 
 impl Plugin {
@@ -120,18 +181,27 @@ impl Plugin {
         warnings.iter().map(one_line).collect()
     }
 
-    /// Has the plugin log in, and returns what it tells of that; blocks for at most about `timeout_ms`.
+    /// Has the plugin log in and examine what its configuration needs of the service; blocks for at most about `timeout_ms`.
     ///
     /// # Units
     /// `timeout_ms`: milliseconds.
     /// # Errors
-    /// [`Error`] as the plugin answered: `AUTH`, `OVERLOAD`, `TIMEOUT` (which is a failure here), `IO` and others.
-    pub fn check_online(&self, config_json: &str, timeout_ms: u32) -> Result<Verified, Error> {
+    /// [`Error`] where the plugin could not log in: `AUTH`, `OVERLOAD`, `TIMEOUT` (which is a failure here), `IO` and others.
+    pub fn check_online(&self, config_json: &str, timeout_ms: u32) -> Result<Online, Error> {
         let (answer, error, report) = self.ask(config_json, ESP_CHECK_ONLINE, timeout_ms)?;
-        if answer != status::OK {
-            return Err(failure(answer, &error));
+        let failure = (answer != status::OK).then(|| failure(answer, &error));
+        let Some(report) = report else {
+            return failure.map_or_else(|| Ok(Online::default()), Err);
+        };
+        match (report.login, failure) {
+            (None, Some(failure)) => Err(failure),
+            (login, failure) => Ok(Online {
+                login: login.unwrap_or_default(),
+                api_clock_skew_ms: report.api.and_then(|api| api.clock_skew_ms),
+                findings: report.checks.into_iter().map(Finding::printable).collect(),
+                failure,
+            }),
         }
-        Ok(report.and_then(|report| report.login).unwrap_or_default())
     }
 
     /// Calls `esp_check`; there is no report where the plugin wrote none.
@@ -177,6 +247,20 @@ impl Plugin {
             return Err(failure(answer, &error));
         }
         Ok(Source::new(self.functions, handle))
+    }
+}
+
+impl Finding {
+    fn printable(self) -> Self {
+        Self {
+            id: printable(&self.id),
+            title: printable(&self.title),
+            outcome: self.outcome,
+            key: self.key.as_deref().map(printable),
+            detail: printable(&self.detail),
+            mend: self.mend.as_deref().map(printable),
+            status: self.status,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! An open source: pull, commit, drain, close.
+//! An open source: resume, pull, commit, drain, close.
 //!
 //! Responsible for the calls on one handle. Refuses nothing that the plugin allows. Invariant: it is closed at the
 //! latest when it is dropped; a later call answers `CLOSED`.
@@ -11,12 +11,15 @@ use plugin_abi::{EspLimits, status};
 use serde_json::Value;
 
 use super::batch::Batch;
-use super::call::{bare_failure, error_struct, failure, outcome, with_text};
+use super::call::{bare_failure, error_struct, failure, outcome, text, with_text};
 use super::error::Error;
 use super::load::Functions;
 
 /// How long a drop waits for the plugin's thread, in milliseconds; a close by name states its own.
 const DROP_TIMEOUT_MS: u32 = 5_000;
+
+/// Longest token, in bytes: the contract's own limit.
+const TOKEN_MAX_BYTES: usize = 256;
 
 /// How much one pull may give and how long it may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,36 @@ impl Source {
             handle,
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// Lets the source hand out only what comes after `token`, which [`Source::token`] gave, also in an earlier process.
+    ///
+    /// # Errors
+    /// [`Error`]: `STATE` after the first pull, `INVALID_ARGUMENT` for what is no token, `UNSUPPORTED` of a source that
+    /// keeps nothing.
+    pub fn resume(&self, token: &str) -> Result<(), Error> {
+        let mut error = error_struct();
+        // SAFETY: text and error struct live through the call.
+        let answer = unsafe { (self.functions.resume)(self.handle, text(token), &mut error) };
+        outcome(answer, &error)
+    }
+
+    /// The position after the record `sequence`, to be kept with what the record became: printable ASCII.
+    ///
+    /// # Errors
+    /// [`Error`]: `INVALID_ARGUMENT` for a record that was not handed out, `UNSUPPORTED` of a source that keeps nothing,
+    /// `PROTOCOL` for a token that breaks the contract.
+    pub fn token(&self, sequence: u64) -> Result<String, Error> {
+        let (answer, error, token) = with_text(|into, error| {
+            // SAFETY: the buffer and the error struct live through the call and have their sizes set.
+            unsafe { (self.functions.token)(self.handle, sequence, into, error) }
+        })?;
+        outcome(answer, &error)?;
+        let is_token = (1..=TOKEN_MAX_BYTES).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic);
+        let token = is_token.then(|| String::from_utf8(token).ok()).flatten();
+        token.ok_or_else(|| {
+            Error::broken_contract("a token that is not 1 to 256 printable characters".to_owned())
+        })
     }
 
     /// Takes the next records. Blocks up to `wait_ms + linger_ms`.
@@ -205,6 +238,22 @@ mod tests {
     ) -> i32 {
         ANSWER.load(Ordering::SeqCst)
     }
+    unsafe extern "C" fn resume(_: u64, token: EspStr, _: *mut EspError) -> i32 {
+        if token.length == 3 {
+            status::OK
+        } else {
+            status::INVALID_ARGUMENT
+        }
+    }
+    unsafe extern "C" fn token(_: u64, sequence: u64, text: *mut EspText, _: *mut EspError) -> i32 {
+        let token: &[u8] = if sequence == 7 { b"a:7" } else { b"a\n7" };
+        // SAFETY: the host passes a valid struct.
+        let text = unsafe { &mut *text };
+        text.length = token.len();
+        // SAFETY: the host's buffer is larger than this text.
+        unsafe { text.data.copy_from_nonoverlapping(token.as_ptr(), token.len()) };
+        status::OK
+    }
     unsafe extern "C" fn release(_: *mut EspBatch) {}
     unsafe extern "C" fn commit(_: u64, sequence: u64, _: *mut EspError) -> i32 {
         if sequence > 10 {
@@ -249,9 +298,11 @@ mod tests {
             describe,
             check,
             open,
+            resume,
             next_batch,
             batch_release: release,
             commit,
+            token,
             stats,
             interrupt,
             drain,
@@ -278,6 +329,14 @@ mod tests {
         );
         assert!(source.commit(10).is_ok());
         assert_eq!(source.commit(11).unwrap_err().name, "INVALID_ARGUMENT");
+        assert!(source.resume("a:7").is_ok());
+        assert_eq!(source.resume("").unwrap_err().name, "INVALID_ARGUMENT");
+        assert_eq!(source.token(7).unwrap(), "a:7");
+        assert_eq!(
+            source.token(8).unwrap_err().name,
+            "PROTOCOL",
+            "a token of two lines"
+        );
         assert_eq!(source.stats().unwrap()["state"], "open");
         assert!(source.interrupt().is_ok());
         assert_eq!(source.drain(1).unwrap_err().name, "CLOSED");

@@ -29,6 +29,10 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// A replay ends here: it would wait for records that are not sent any more, and hold up the audits of others.
     pub fn stop_sending(&mut self) {
         self.stage = Stage::Settling;
+        if self.transactions.is_some() {
+            // what is open is finished or aborted whole, and nothing more is begun
+            return;
+        }
         let mut failed = std::mem::take(&mut self.failed);
         if let Mode::Isolate(isolation) = std::mem::replace(&mut self.mode, Mode::Flow) {
             failed.extend(isolation.into_numbers());
@@ -67,17 +71,5 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     pub fn close(&mut self, totals: Counts, wall_us: i64) {
         self.stage = Stage::Closed;
         self.note(AuditStatus::RunClosed, Some(totals), wall_us);
-    }
-
-    /// Number of audit records written into the chain so far.
-    #[must_use]
-    pub fn audits_written(&self) -> u64 {
-        self.chain.len()
-    }
-
-    /// Says whether every audit record of the chain has been acknowledged.
-    #[must_use]
-    pub fn is_audit_acknowledged(&self) -> bool {
-        self.counters.audits == self.chain.len()
     }
 }

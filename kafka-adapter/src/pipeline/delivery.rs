@@ -36,7 +36,7 @@ impl<B> Entry<B> {
     /// An entry about the run itself, at its audit leg.
     pub(super) fn new() -> Self {
         Self {
-            origin: Origin::Run,
+            origin: Origin::Run(None),
             route: Route::Audit,
             leg: Leg::Audit,
             status: Status::Ready,
@@ -66,7 +66,7 @@ impl<B> Entry<B> {
     pub(super) fn sequence(&self) -> Option<u64> {
         match self.origin {
             Origin::Record { sequence, .. } => Some(sequence),
-            Origin::Run => None,
+            Origin::Run(_) => None,
         }
     }
 
@@ -90,6 +90,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         };
         let may_be_sent = match self.stage {
             Stage::Open => true,
+            // a transaction is whole, or it is not committed
+            Stage::Settling | Stage::Closed if self.transactions.is_some() => true,
             Stage::Settling => entry.leg == Leg::Audit,
             Stage::Closed => entry.leg == Leg::Audit && !entry.audit.is_empty(),
         };
@@ -189,7 +191,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                     }
                 }
             }
-            Origin::Run => {
+            Origin::Run(facts) => {
+                if let Some((status, counts)) = facts.as_deref().filter(|_| audit.is_empty()) {
+                    self.chain
+                        .append(&Facts::of_run(*status, *counts), *audit_time_us, audit);
+                }
                 let parcel = Parcel {
                     route: Route::Audit,
                     sequence: None,
@@ -224,13 +230,20 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 Meaning::Refused | Meaning::RefusedAlone => {
                     entry.add_reason(&failure.reason);
                     if self.condemn(number, now_us) {
-                        Step::Again
-                    } else {
-                        Step::Held
+                        return Step::Again;
                     }
+                    if self.transactions.is_some() {
+                        self.spoil(Meaning::Blocked, &failure.reason, now_us);
+                    }
+                    Step::Held
                 }
                 Meaning::Later { .. } | Meaning::Shut => {
                     self.postpone(number, &failure, now_us);
+                    Step::Held
+                }
+                Meaning::Rewind | Meaning::Blocked if self.transactions.is_some() => {
+                    entry.status = Status::Held(failure.meaning);
+                    self.spoil(failure.meaning, &failure.reason, now_us);
                     Step::Held
                 }
                 Meaning::Rewind | Meaning::Blocked => {

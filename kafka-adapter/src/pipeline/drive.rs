@@ -12,9 +12,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, sele
 
 use crate::sink::{Outcome, Route, Sink};
 
-use super::Pipeline;
 use super::commits::Commits;
 use super::feed::{Feed, FeedError, FeedFault, PullLimits, Pulled};
+use super::{Pipeline, TakenOver};
 
 /// Most records of one pull: enough for full Kafka batches, small enough for a steady flow of commits.
 const PULL_RECORDS: usize = 2048;
@@ -95,6 +95,8 @@ pub enum Ending {
     SourceFailed(FeedError),
     /// Standard output takes no more: its reader has gone, or it cannot be written.
     OutputClosed,
+    /// Another process has taken over the shard; nothing more can be delivered.
+    TakenOver(TakenOver),
     /// Records were still unresolved when the time for the rest was over.
     DeadlinePassed,
 }
@@ -267,6 +269,9 @@ fn turn_until_end<F: Feed, S: Sink>(
         each_turn(pipeline, feed, Turn { now_us, is_ending });
         if pipeline.sink().closed() {
             return Ending::OutputClosed;
+        }
+        if let Some(by) = pipeline.taken_over() {
+            return Ending::TakenOver(by.clone());
         }
         if pipeline.is_idle()
             && let Some(source) = source.take()

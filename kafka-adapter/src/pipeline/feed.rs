@@ -112,6 +112,18 @@ pub trait Feed: Send + Sync + 'static {
     /// [`FeedError`]; a later, higher commit makes up for a failed one.
     fn commit(&self, sequence: u64) -> Result<(), FeedError>;
 
+    /// The position after the record `sequence`, which lets a later process go on from there. Refused by a source that
+    /// keeps nothing, as one does that does not say otherwise.
+    ///
+    /// # Errors
+    /// [`FeedError`] if the source keeps nothing, is closed or broken.
+    fn token(&self, sequence: u64) -> Result<String, FeedError> {
+        Err(FeedError {
+            fault: FeedFault::Broken,
+            message: format!("the source gives no position after record {sequence}"),
+        })
+    }
+
     /// The source's statistics.
     ///
     /// # Errors

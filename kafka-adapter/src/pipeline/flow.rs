@@ -73,6 +73,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Puts the next untouched entry up for sending, or into the queue behind its key.
     fn move_cursor(&mut self) -> bool {
+        if self.cursor >= self.cursor_end {
+            return false;
+        }
         let Some(entry) = self.window.entry(self.cursor) else {
             return false;
         };

@@ -24,10 +24,12 @@ mod flow;
 mod isolation;
 mod key_gate;
 mod landings;
+mod notes;
 mod plugin_feed;
 mod reach;
 mod replay;
 mod retry;
+mod transaction;
 mod window;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -35,22 +37,24 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::audit::{Chain, Counts, Facts, Status as AuditStatus};
+use crate::audit::Chain;
 use crate::record::Kind;
-use crate::sink::{Landing, Meaning, Outcome, Route, Sink};
+use crate::sink::{Landing, Meaning, Outcome, Route, Sink, WAKE};
 
 use breaker::Breaker;
 use closing::Stage;
 use isolation::Isolation;
 use key_gate::KeyGate;
 use reach::Blocked;
-use retry::Later;
+use retry::{Later, Tries};
+use transaction::Transactions;
 use window::{Entry, Leg, Origin, Status, Window};
 
 pub use commits::Commits;
 pub use counters::Counters;
 pub use drive::{Bounds, Clocks, Driven, EachTurn, Ending, Stop, Turn, drive, finish, settle_rest};
 pub use feed::{AttributesOf, Batch, Feed, FeedError, FeedFault, PullLimits, Pulled};
+pub use transaction::{Start as TransactionStart, TakenOver, Tokens};
 pub use window::Measure;
 
 /// First pause before failed entries are sent again, in microseconds; doubled each time, up to [`LONGEST_PAUSE_US`].
@@ -82,6 +86,8 @@ pub struct Pipeline<B, S> {
     stalled: [VecDeque<u64>; Route::ALL.len()],
     /// The next entry that has never been looked at.
     cursor: u64,
+    /// Entries from here on are not sent yet, whatever room there is.
+    cursor_end: u64,
     gate: Option<KeyGate>,
     stage: Stage,
     mode: Mode,
@@ -109,6 +115,8 @@ pub struct Pipeline<B, S> {
     /// Records refused alone by the time the flow was stopped.
     refused_before: u64,
     unreachable: bool,
+    /// Where what is delivered goes into transactions.
+    transactions: Option<Transactions>,
     counters: Counters,
     outcomes: Vec<Outcome>,
     scratch: Vec<u8>,
@@ -129,6 +137,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             ready: VecDeque::new(),
             stalled: Default::default(),
             cursor: 0,
+            cursor_end: u64::MAX,
             stage: Stage::Open,
             mode: Mode::Flow,
             isolating: false,
@@ -145,6 +154,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             blocked: None,
             refused_before: 0,
             unreachable: false,
+            transactions: None,
             counters: Counters::default(),
             outcomes: Vec::new(),
             scratch: Vec::new(),
@@ -225,32 +235,6 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         self.wall_us = wall_us;
     }
 
-    /// Adds an audit record about the run itself and returns its number; it is delivered like any other.
-    ///
-    /// # Units
-    /// `wall_us`: microseconds since 1970 UTC.
-    pub fn note(&mut self, status: AuditStatus, counts: Option<Counts>, wall_us: i64) -> u64 {
-        let mut audit = self.spare.pop().unwrap_or_default();
-        self.chain
-            .append(&Facts::of_run(status, counts), wall_us, &mut audit);
-        self.window.push(Entry {
-            audit,
-            audit_time_us: wall_us,
-            received_time_us: wall_us,
-            ..Entry::new()
-        })
-    }
-
-    /// Says whether the entry of this number is resolved.
-    #[must_use]
-    pub fn is_resolved(&self, number: u64) -> bool {
-        number < self.window.end()
-            && self
-                .window
-                .entry(number)
-                .is_none_or(|entry| entry.status == Status::Resolved)
-    }
-
     /// Books what became of a parcel; `now_us` is monotonic, in microseconds.
     pub fn settle(&mut self, outcome: Outcome, now_us: i64) {
         let number = outcome.token;
@@ -259,7 +243,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             .entry_mut(number)
             .filter(|entry| entry.status == Status::Sent)
         else {
-            self.counters.stray_outcomes += 1;
+            self.counters.stray_outcomes += u64::from(number != WAKE);
             return;
         };
         self.in_sink -= 1;
@@ -284,6 +268,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 }
                 if failure.meaning == Meaning::Fatal {
                     self.dead_producer.get_or_insert(failure.reason);
+                } else if let Some(open) = &mut self.transactions {
+                    if failure.meaning == Meaning::Refused {
+                        open.suspect(number);
+                    }
+                    self.spoil(failure.meaning, &failure.reason, now_us);
                 } else if self.stage != Stage::Open && entry.leg != Leg::Audit {
                     // left over: no record is sent again
                 } else if !matches!(self.mode, Mode::Isolate(_)) {
@@ -312,7 +301,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         if route == Route::Event {
             self.breaker.answered(number);
         }
-        self.pause_us = FIRST_PAUSE_US;
+        if self.transactions.is_none() {
+            self.pause_us = FIRST_PAUSE_US;
+        }
         *match route {
             Route::Event => &mut self.counters.events,
             Route::Control => &mut self.counters.control,
@@ -335,6 +326,11 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         let Some(entry) = self.window.entry_mut(number) else {
             return;
         };
+        if let Some(open) = &mut self.transactions {
+            entry.status = Status::Delivered;
+            open.resolve();
+            return;
+        }
         entry.status = Status::Resolved;
         let audit = std::mem::take(&mut entry.audit);
         if matches!(entry.origin, Origin::Record { .. }) {
@@ -349,6 +345,9 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     /// Does all that can be done now and returns the sequence to commit, if the watermark moved; `now_us` is monotonic,
     /// in microseconds.
     pub fn advance(&mut self, now_us: i64) -> Option<u64> {
+        if self.transactions.is_some() {
+            return self.advance_transactions(now_us);
+        }
         loop {
             if self.dead_producer.is_none() {
                 self.dead_producer = self.sink.fatal();

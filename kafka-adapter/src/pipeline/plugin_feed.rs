@@ -77,6 +77,10 @@ impl Feed for host::Source {
         Ok(Self::commit(self, sequence)?)
     }
 
+    fn token(&self, sequence: u64) -> Result<String, FeedError> {
+        Ok(Self::token(self, sequence)?)
+    }
+
     fn stats(&self) -> Result<Value, FeedError> {
         Ok(Self::stats(self)?)
     }

@@ -91,8 +91,12 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         if matches!(self.mode, Mode::Flow) {
             self.mode = Mode::Drain;
             self.refused_before = self.counters.refused;
+            // a producer that dies gives back what it held; that it died is told when it is replaced
+            if self.dead_producer.is_none() {
+                self.dead_producer = self.sink.fatal();
+            }
             // what is blocked is told below, once for as long as it lasts
-            if meaning != Meaning::Blocked {
+            if meaning != Meaning::Blocked && self.dead_producer.is_none() {
                 tracing::warn!(
                     reason,
                     in_flight = self.in_sink,
@@ -124,7 +128,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     }
 
     /// Says once that the flow goes on, and after what.
-    fn tell_going_on(&mut self, now_us: i64) {
+    pub(super) fn tell_going_on(&mut self, now_us: i64) {
         let held = self.ready.len();
         if let Some(blocked) = self.blocked.take() {
             let blocked_ms = (now_us - blocked.since_us) / 1000;
@@ -183,6 +187,8 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
         );
         let mut outcomes = std::mem::take(&mut self.outcomes);
         let replaced = self.sink.replace(&mut outcomes);
+        // what the old one gives back stops no flow: all of it is put up again below
+        self.mode = Mode::Drain;
         for outcome in outcomes.drain(..) {
             self.settle(outcome, now_us);
         }

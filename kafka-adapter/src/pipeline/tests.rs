@@ -11,6 +11,7 @@ use serde_json::Value;
 mod alone;
 
 use super::*;
+use crate::audit::Counts;
 use crate::record::Record;
 use crate::sink::{Failure, Parcel, SendError};
 

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::audit::{Counts, Status as AuditStatus};
 use crate::sink::{Landing, Meaning, Route};
 
 use super::landings::Landings;
@@ -24,8 +25,8 @@ pub(super) enum Origin<B> {
         /// Sequence of the record.
         sequence: u64,
     },
-    /// An audit record about the run itself.
-    Run,
+    /// An audit record about the run itself, with its facts if its bytes are made when it is sent.
+    Run(Option<Box<(AuditStatus, Option<Counts>)>>),
 }
 
 /// Which delivery an entry is at.
@@ -54,6 +55,8 @@ pub(super) enum Status {
     Later,
     /// Refused alone, with nowhere else to go; tried again later.
     Parked,
+    /// Outcome and audit are acknowledged, in a transaction that is not committed.
+    Delivered,
     /// Outcome and audit are acknowledged.
     Resolved,
 }
@@ -210,6 +213,11 @@ impl<B> Window<B> {
         })
     }
 
+    /// Forgets what has landed: a transaction was aborted.
+    pub(super) fn forget_landings(&mut self) {
+        self.landings = None;
+    }
+
     fn landed(&self) -> Landings {
         let mut landings = Landings::default();
         for (number, entry) in (self.first..).zip(&self.entries) {
@@ -224,7 +232,7 @@ impl<B> Window<B> {
     pub(super) fn measure(&self) -> Measure {
         let mut measure = Measure::default();
         for entry in &self.entries {
-            if matches!(entry.origin, Origin::Run) {
+            if matches!(entry.origin, Origin::Run(_)) {
                 continue;
             }
             if entry.status == Status::Resolved {

@@ -1,28 +1,53 @@
 //! What the configuration says of destinations, in the terms of their sinks.
 //!
-//! Responsible for the table of outlets and for the settings of Kafka and webhook. Refuses to connect to anything.
+//! Responsible for the table of outlets, for the settings of Kafka and webhook, and for the audit's key. Refuses to connect to anything.
 //! Invariant: a run and whoever looks at its destinations beforehand read the configuration the same way.
 
-use crate::config::{AuditTo, Config, Destination};
-use crate::sink::{KafkaSettings, Outlet, Rotation, Routing, WebhookSettings};
-use crate::verify;
+use crate::audit::{AuditKey, Hash, KeyError};
+use crate::config::{AuditTo, Config, Destination, Guarantee};
+use crate::sink::{KafkaSettings, Outlet, Rotation, Routing, TransactionSettings, WebhookSettings};
+use crate::verify::{self, Head};
 
 /// Says whether anything goes to Kafka.
 pub(crate) fn uses_kafka(config: &Config) -> bool {
     config.delivery.to == Destination::Kafka || config.audit.to == AuditTo::Kafka
 }
 
-/// The hash of the last audit record of the run before, which its file holds.
-pub(super) fn previous_hash(config: &Config) -> Option<[u8; 32]> {
-    let path = config
-        .audit
-        .path
-        .as_ref()
-        .filter(|_| config.audit.to == AuditTo::File)?;
-    verify::last_hash(path).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "audit file cannot be read, the run cites none before it");
-        None
-    })
+/// The key of the audit's hashes, if one is configured.
+///
+/// # Errors
+/// [`KeyError`].
+pub(super) fn audit_key(config: &Config) -> Result<Option<AuditKey>, KeyError> {
+    let place = config.audit.key.as_ref();
+    place
+        .map(|place| AuditKey::read(place, &|name| std::env::var(name).ok()))
+        .transpose()
+}
+
+/// The hash of the last audit record of the run before, which its file or the topic holds; what is not known is said.
+pub(super) fn previous_hash(config: &Config, key: Option<&AuditKey>) -> Option<Hash> {
+    match (config.audit.to, &config.audit.path) {
+        (AuditTo::File, Some(path)) => verify::last_hash(path, key).unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "audit file cannot be read, the run cites none before it");
+            None
+        }),
+        (AuditTo::Kafka, _) => match verify::head_of_topic(&kafka_settings(config), &config.source.name, key) {
+            Ok(Head::Is(hash)) => Some(hash),
+            Ok(Head::Nothing) => None,
+            Ok(Head::Unclear) => {
+                tracing::warn!(
+                    source = config.source.name,
+                    "the end of the audit topic does not show the source's last record, the run cites none before it"
+                );
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "audit topic cannot be read, the run cites none before it");
+                None
+            }
+        },
+        (AuditTo::File | AuditTo::Lines, _) => None,
+    }
 }
 
 /// The outlet of each route.
@@ -83,6 +108,10 @@ pub fn kafka_settings(config: &Config) -> KafkaSettings {
         replication_factor: kafka.replication_factor,
         librdkafka: kafka.librdkafka.clone(),
         max_in_flight_records: config.delivery.max_in_flight_records,
+        transactions: (config.delivery.guarantee == Guarantee::ExactlyOnce).then(|| TransactionSettings {
+            shard: config.source.name.clone(),
+            timeout_ms: kafka.transaction_timeout_ms,
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::bounded;
 
 use super::*;
-use crate::pipeline::{Batch, PullLimits, Pulled};
+use crate::pipeline::{Batch, FeedError, FeedFault, PullLimits, Pulled};
 use crate::record::{Kind, Record};
 use crate::sink::{Outlet, Routing};
 
@@ -45,7 +45,8 @@ struct FakeFeed {
     /// Without it the feed ends by itself.
     ends_when_drained: bool,
     steps: Mutex<Vec<String>>,
-    broken_law: bool,
+    /// What the source says of its laws of frames and of records.
+    laws: (i64, i64),
     /// Commits fail until the statistics have been read, which is after the last record, and once more then.
     commits_only_after_stats: bool,
     stats_read: AtomicBool,
@@ -97,7 +98,10 @@ impl Feed for FakeFeed {
 
     fn stats(&self) -> Result<Value, FeedError> {
         self.stats_read.store(true, Ordering::Relaxed);
-        Ok(serde_json::json!({"frames": {"received": 6, "law": i64::from(self.broken_law)}}))
+        let (frames, records) = self.laws;
+        Ok(
+            serde_json::json!({"frames": {"received": 6, "duplicates": 2, "ignored": 1, "law": frames}, "records": {"law": records}}),
+        )
     }
 
     fn interrupt(&self) {}
@@ -132,8 +136,10 @@ impl Write for Shared {
 
 fn settings() -> RunSettings {
     RunSettings {
+        transactions: None,
         source_name: "main".to_owned(),
         compliance_tag: "tag".to_owned(),
+        audit_key: None,
         previous_hash: None,
         bounds: Bounds {
             records: 100,
@@ -308,18 +314,41 @@ fn an_output_that_fails_is_a_failure() {
 
 #[test]
 fn a_broken_law_is_never_a_success() {
-    let feed = Arc::new(FakeFeed {
-        broken_law: true,
-        ..FakeFeed::default()
-    });
-    let (_keep, stop) = bounded(1);
-    let error = run_feed(
-        &feed,
-        lines(Shared::default()),
-        &settings(),
-        &stop,
-        &wall_clock_us,
-    )
-    .unwrap_err();
-    assert!(matches!(error, Error::Law { frames: 1, .. }), "{error}");
+    let run = |laws| {
+        let feed = Arc::new(FakeFeed {
+            laws,
+            ..FakeFeed::default()
+        });
+        let (_keep, stop) = bounded(1);
+        run_feed(
+            &feed,
+            lines(Shared::default()),
+            &settings(),
+            &stop,
+            &wall_clock_us,
+        )
+    };
+    let broken = |laws: &str| {
+        format!(
+            "a law of conservation is broken ({laws}): records were lost or counted twice, please report this with the summary"
+        )
+    };
+    for (laws, told) in [
+        ((1, 0), "frames 1, records 0, adapter 0"),
+        ((0, -2), "frames 0, records -2, adapter 0"),
+    ] {
+        let error = run(laws).unwrap_err();
+        assert_eq!(
+            (error.to_string(), error.kind(), error.is_retryable()),
+            (broken(told), ErrorKind::Law, false)
+        );
+    }
+    // no source can break the law of the adapter, so the count is falsified instead
+    let mut summary = run((0, 0)).unwrap();
+    summary.figures.laws.adapter = 3;
+    let drained = pipeline::Ending::Ended;
+    assert_eq!(
+        judge(summary, drained, None, 0).unwrap_err().to_string(),
+        broken("frames 0, records 0, adapter 3")
+    );
 }

@@ -7,6 +7,7 @@
 mod cloud_event;
 mod file;
 mod kafka;
+pub mod ledger;
 mod lines;
 mod meaning;
 mod outlets;
@@ -21,9 +22,10 @@ use crate::record::{Attributes, Record};
 
 pub use file::{RecordFile, Rotation};
 pub use kafka::{
-    Cluster, Envelope, KafkaSettings, KafkaSink, Obstacle, StartError as KafkaStartError, TopicPlan,
-    TopicSettings, TopicState, Topics, meaning_of,
+    Cluster, Envelope, Extent, KafkaSettings, KafkaSink, Obstacle, Position, StartError as KafkaStartError,
+    TopicPlan, TopicSettings, TopicState, Topics, TransactionSettings, in_words, meaning_of,
 };
+pub use ledger::{Answer, Ledger, WAKE};
 pub use lines::LinesSink;
 pub use meaning::Meaning;
 pub use outlets::{Outlets, StartError};
@@ -226,6 +228,11 @@ pub trait Sink {
 
     /// Says whether parcels of this route can still land: not if its reader has gone.
     fn is_open(&self, route: Route) -> bool;
+
+    /// The transactions of the destination, where what is sent goes into transactions.
+    fn ledger(&mut self) -> Option<&mut dyn Ledger> {
+        None
+    }
 
     /// Topic or path of a route, for the audit and for messages.
     fn place(&self, route: Route) -> &str;

@@ -12,7 +12,8 @@ use super::kafka::{self, KafkaSettings, KafkaSink};
 use super::routing::{Outlet, Routing};
 use super::trial::{FileError, try_file};
 use super::{
-    Failure, LinesSink, Meaning, Outcome, Parcel, RecordFile, Rotation, Route, SendError, Sink, WebhookSink,
+    Failure, Ledger, LinesSink, Meaning, Outcome, Parcel, RecordFile, Rotation, Route, SendError, Sink,
+    WebhookSink,
 };
 use crate::same_file::is_same;
 
@@ -235,6 +236,11 @@ impl Sink for Outlets {
 
     fn is_open(&self, route: Route) -> bool {
         !(matches!(self.ways[route.index()], Way::Lines) && self.closed())
+    }
+
+    fn ledger(&mut self) -> Option<&mut dyn Ledger> {
+        let kafka = self.kafka.as_mut().filter(|kafka| kafka.is_transactional());
+        kafka.map(|kafka| kafka as &mut dyn Ledger)
     }
 
     fn place(&self, route: Route) -> &str {

@@ -1,15 +1,16 @@
 //! The chain of one run, followed as its records come.
 //!
 //! Responsible for what breaks a chain: a record whose bytes are not those that were hashed, one that is missing, one
-//! that cites another than its predecessor, two of one number, one that stands before its predecessor, one after the
-//! end. A byte-identical repeat is no break: a replay sends the same bytes. Refuses to judge what no record says: a
-//! run that was never closed is not broken. Invariant: memory is 16 bytes for each record of the run, and what waits
-//! for a predecessor, at most [`MAX_WAITING`] records.
+//! that cites another than its predecessor, two of one number, one that stands before its predecessor, one of another
+//! key, one after the end. A byte-identical repeat is no break: a replay sends the same bytes. Refuses to judge what no record says: a
+//! run that was never closed is not broken, nor is it by a hole near its end that a kill may have left ([`Loss`]). Invariant:
+//! memory is 16 bytes for each record of the run, and what waits for a predecessor, at most [`MAX_WAITING`] records.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::link::{Hash, Link};
+use super::link::Link;
 use super::place::Place;
+use crate::audit::{Hash, KeyId};
 
 /// Most records that wait for a predecessor; with more, it counts as missing. Some 100 bytes each.
 const MAX_WAITING: usize = 1 << 20;
@@ -35,6 +36,8 @@ pub(super) enum Break {
         /// That number.
         behind: u64,
     },
+    /// The record names another key than the one before it, or none, although a run has one.
+    Rekeyed,
     /// The record comes after the end of its run.
     AfterEnd,
     /// The end of the run states another number of records.
@@ -44,11 +47,33 @@ pub(super) enum Break {
     },
 }
 
+/// What the death of a process may leave of its run: of each partition a beginning, since the records of one are
+/// acknowledged in their order, and of the run all that was acknowledged when the last records were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// Number of streams among which a run is spread.
+    pub(super) streams: usize,
+    /// How far before the last record that is there one may be that never arrived; 0 where they come in one order.
+    pub(super) in_flight: u64,
+}
+
+/// Records near the end of a run that has none, which are not linked to those before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unlinked {
+    /// Number of the last record that is linked; 0 if the first is not there.
+    pub(super) after: u64,
+    /// How many records after that are not there.
+    pub(super) missing: u64,
+    /// How many are there.
+    pub(super) records: u64,
+}
+
 /// A record that waits for the one before it.
 #[derive(Debug)]
 struct Waiting {
     cited: Option<Hash>,
     hash: Hash,
+    key: Option<KeyId>,
     place: Place,
     closes: Option<Option<u64>>,
 }
@@ -60,7 +85,12 @@ pub(super) struct Chain {
     next: u64,
     /// The beginning may be absent.
     partial: bool,
+    loss: Loss,
     head: Option<Hash>,
+    /// The key that the last record passed names, once there is one.
+    key: Option<Option<KeyId>>,
+    /// The record of the lowest number whose key is not known, with its place.
+    pub(super) unverified: Option<(u64, Place, KeyId)>,
     /// What the first record cites: the end of another run.
     pub(super) cited_run: Option<Hash>,
     /// The first half of each hash that was passed: enough to tell a repeat from another record.
@@ -74,6 +104,8 @@ pub(super) struct Chain {
     waiting: BTreeMap<u64, Waiting>,
     last_of_stream: HashMap<u32, u64>,
     closed: bool,
+    /// What a kill may have left at the end.
+    pub(super) unlinked: Option<Unlinked>,
     /// The break of the lowest number, with its place.
     pub(super) first_break: Option<(u64, Place, Break)>,
     pub(super) breaks: u64,
@@ -84,10 +116,11 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Begins a chain; a `partial` one may begin with any number.
-    pub(super) fn new(partial: bool) -> Self {
+    pub(super) fn new(partial: bool, loss: Loss) -> Self {
         Self {
             next: 1,
             partial,
+            loss,
             first: 1,
             ..Self::default()
         }
@@ -103,6 +136,11 @@ impl Chain {
         self.head
     }
 
+    /// The key that the records name.
+    pub(super) fn key(&self) -> Option<KeyId> {
+        self.key.flatten()
+    }
+
     /// Says whether the run's last record was read.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
@@ -111,8 +149,14 @@ impl Chain {
     /// Takes the next record of a stream.
     pub(super) fn take(&mut self, link: Link, place: Place) {
         let sequence = link.sequence;
-        if link.computed != link.hash {
+        if link.is_altered() {
             self.note(sequence, place, Break::Altered);
+        }
+        let unknown = link.key.filter(|_| link.computed.is_none());
+        if let Some(id) = unknown
+            && self.unverified.is_none_or(|(first, ..)| sequence < first)
+        {
+            self.unverified = Some((sequence, place, id));
         }
         if self.is_repeat(&link, place) {
             return;
@@ -136,6 +180,7 @@ impl Chain {
         let waiting = Waiting {
             cited: link.cited,
             hash: link.hash,
+            key: link.key,
             place,
             closes: link.closes,
         };
@@ -149,10 +194,39 @@ impl Chain {
 
     /// Takes the end of all streams: what still waits has no predecessor.
     pub(super) fn finish(&mut self) {
-        while !self.waiting.is_empty() {
-            self.skip_hole();
+        let whole_until = self.whole_until();
+        while let Some(&sequence) = self.waiting.keys().next() {
+            let is_beginning = self.partial && self.records == 0;
+            if self.next > whole_until && !is_beginning {
+                let after = self.next - 1;
+                let unlinked = self.unlinked.get_or_insert(Unlinked {
+                    after,
+                    missing: 0,
+                    records: self.waiting.len() as u64,
+                });
+                unlinked.missing += sequence - self.next;
+                self.jump(sequence);
+            } else {
+                self.skip_hole();
+            }
             self.follow();
         }
+    }
+
+    /// Number of the last record that cannot be absent because of a kill: every record up to it has a later one in each
+    /// stream, or lies too far before the end.
+    fn whole_until(&self) -> u64 {
+        let last = self.waiting.last_key_value().map_or(0, |(last, _)| *last);
+        let is_closed = self.closed || self.waiting.values().any(|record| record.closes.is_some());
+        if is_closed || self.loss.in_flight == 0 {
+            return last;
+        }
+        let of_each_stream = if self.last_of_stream.len() < self.loss.streams {
+            0
+        } else {
+            self.last_of_stream.values().copied().min().unwrap_or(0)
+        };
+        of_each_stream.max(last.saturating_sub(self.loss.in_flight))
     }
 
     /// Says whether a record of this number was there before, and notes where it was another one.
@@ -191,6 +265,9 @@ impl Chain {
         } else if self.head.is_some() && record.cited != self.head {
             self.note(sequence, record.place, Break::Unlinked);
         }
+        if self.key.replace(record.key).is_some_and(|key| key != record.key) {
+            self.note(sequence, record.place, Break::Rekeyed);
+        }
         if self.closed {
             self.note(sequence, record.place, Break::AfterEnd);
         }
@@ -218,7 +295,11 @@ impl Chain {
         if !(self.partial && self.records == 0) {
             self.note(from, place, Break::Missing { from, to });
         }
-        // what is not there has no hash that the next record could be held against
+        self.jump(sequence);
+    }
+
+    /// Goes on at a record without a look at what it cites: what is not there has no hash to hold that against.
+    fn jump(&mut self, sequence: u64) {
         self.head = None;
         self.passed.clear();
         (self.first, self.next) = (sequence, sequence);

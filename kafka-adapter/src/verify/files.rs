@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use super::link::{self, Text};
 use super::place::StreamName;
-use super::{Error, MAX_TEXT_BYTES, Report, Stream, judge};
+use super::{Demand, Error, MAX_TEXT_BYTES, Report, Stream, judge};
+use crate::audit::{AuditKey, Hash};
 
 /// How much of the end of a file is read for its last record, in bytes: some thirty records.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// Verifies files; `-` is standard input. With `partial`, a run may begin with any number.
+/// Verifies files; `-` is standard input.
 ///
 /// # Errors
 /// [`Error::File`] and [`Error::TooLong`].
-pub fn files(paths: &[PathBuf], partial: bool) -> Result<Report, Error> {
+pub fn files(paths: &[PathBuf], demand: &Demand) -> Result<Report, Error> {
     let mut streams: Vec<Box<dyn Stream>> = Vec::with_capacity(paths.len());
     for path in paths {
         let name = path.display().to_string();
@@ -32,14 +33,15 @@ pub fn files(paths: &[PathBuf], partial: bool) -> Result<Report, Error> {
         };
         streams.push(Box::new(Lines { name, input, line: 0 }));
     }
-    judge(streams, partial)
+    judge(streams, demand)
 }
 
-/// The hash of the last audit record in a file; none where there is no file, or no whole record at its end.
+/// The hash of the last audit record in a file; none where there is no file, or no whole record at its end. A record of
+/// another key than `key` is taken as it is: the run before may have had another.
 ///
 /// # Errors
 /// The system's, if the file is there and cannot be read.
-pub fn last_hash(path: &Path) -> io::Result<Option<[u8; 32]>> {
+pub fn last_hash(path: &Path, key: Option<&AuditKey>) -> io::Result<Option<Hash>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -50,12 +52,12 @@ pub fn last_hash(path: &Path) -> io::Result<Option<[u8; 32]>> {
     let mut tail = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut tail)?;
     // a kill may have left half a line, which is no record
-    let records = tail
-        .rsplit(|byte| *byte == b'\n')
-        .filter_map(|line| match link::read(line) {
-            Text::Audit(link) if link.hash == link.computed => Some(link.hash),
+    let records = tail.rsplit(|byte| *byte == b'\n').filter_map(|line| {
+        match link::read(line, key.map_or(&[], std::slice::from_ref)) {
+            Text::Audit(link) if !link.is_altered() => Some(link.hash),
             _ => None,
-        });
+        }
+    });
     Ok(records.into_iter().next())
 }
 
@@ -108,7 +110,7 @@ mod tests {
     fn the_last_whole_record_of_a_file_is_found_behind_whatever_a_kill_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        assert_eq!(last_hash(&path).unwrap(), None, "no file");
+        assert_eq!(last_hash(&path, None).unwrap(), None, "no file");
         let mut chain = Chain::new("run".to_owned(), "main".to_owned(), "tag".to_owned());
         let (mut text, mut bytes) = (Vec::new(), Vec::new());
         let mut hashes = Vec::new();
@@ -116,23 +118,23 @@ mod tests {
             chain.append(&Facts::of_run(Status::Interval, None), 1, &mut bytes);
             text.extend_from_slice(&bytes);
             text.push(b'\n');
-            let Text::Audit(link) = link::read(&bytes) else {
+            let Text::Audit(link) = link::read(&bytes, &[]) else {
                 panic!("no record")
             };
             hashes.push(link.hash);
         }
         std::fs::write(&path, &text).unwrap();
-        assert_eq!(last_hash(&path).unwrap(), hashes.last().copied());
+        assert_eq!(last_hash(&path, None).unwrap(), hashes.last().copied());
         // half a line, and a line that someone has changed
         for end in ["{\"auditId\":\"70", "\n\n"] {
             std::fs::write(&path, [&text[..], end.as_bytes()].concat()).unwrap();
-            assert_eq!(last_hash(&path).unwrap(), hashes.last().copied());
+            assert_eq!(last_hash(&path, None).unwrap(), hashes.last().copied());
         }
         let cut = text.len() - bytes.len() / 2;
         std::fs::write(&path, &text[..cut]).unwrap();
-        assert_eq!(last_hash(&path).unwrap(), hashes.get(198).copied());
+        assert_eq!(last_hash(&path, None).unwrap(), hashes.get(198).copied());
         std::fs::write(&path, "no record\n").unwrap();
-        assert_eq!(last_hash(&path).unwrap(), None);
-        assert!(last_hash(folder.path()).is_err(), "a folder");
+        assert_eq!(last_hash(&path, None).unwrap(), None);
+        assert!(last_hash(folder.path(), None).is_err(), "a folder");
     }
 }

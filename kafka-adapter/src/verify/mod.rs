@@ -1,11 +1,12 @@
-//! `genesys-kafka verify`: audit records held against their hash chains.
+//! `genesys-kafka verify`: audit records held against their hash chains; and the heads that later runs cite.
 //!
 //! Responsible for reading any number of files or the partitions of a topic side by side, in order of time, and for
-//! judging each run's chain. Refuses to call a trail authentic: whoever can write the whole of it can hash it anew, and
-//! its records carry no key. Invariant: nothing is written, committed or created anywhere.
+//! judging each run's chain. Refuses to call a run authentic whose records carry no key: whoever can write the whole of
+//! it can hash it anew. Invariant: nothing is written, committed or created anywhere.
 
 mod chain;
 mod files;
+mod head;
 mod link;
 mod place;
 mod report;
@@ -14,17 +15,34 @@ mod topic;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use chain::Chain;
+use chain::{Chain, Loss};
 use link::{Link, Text};
 use place::{Place, StreamName};
 
+use crate::audit::AuditKey;
+
 pub use files::{files, last_hash};
+pub use head::{Head, head_of_topic};
 pub use report::Report;
 pub use topic::topic;
 
 /// Longest line or message that is read, in bytes; an audit record has less than 2 KiB, and a wrapped one of another
 /// kind no more than the largest frame of the plugin and what surrounds it.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
+
+/// What is demanded of a trail.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// Keys that runs may be hashed with. With one, a run that carries none is not enough.
+    pub keys: Vec<AuditKey>,
+    /// A run without a key is enough nevertheless.
+    pub accept_unkeyed: bool,
+    /// A run may begin with any number.
+    pub partial: bool,
+    /// How far before the last record of a run that was killed one may be that never arrived: what one process has in
+    /// flight among the partitions of a topic. 0 where records come in one order.
+    pub in_flight: u64,
+}
 
 /// Why records could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -105,22 +123,26 @@ impl PartialOrd for Turn {
 /// Reads all streams to their ends, the earliest record first, and judges.
 ///
 /// In order of time, so that what waits for a record of another partition stays little.
-fn judge(mut streams: Vec<Box<dyn Stream + '_>>, partial: bool) -> Result<Report, Error> {
+fn judge(mut streams: Vec<Box<dyn Stream + '_>>, demand: &Demand) -> Result<Report, Error> {
     let mut chains: BTreeMap<String, Chain> = BTreeMap::new();
-    let mut report = Report::new(streams.iter().map(|stream| stream.name()).collect());
+    let mut report = Report::new(streams.iter().map(|stream| stream.name()).collect(), demand);
+    let loss = Loss {
+        streams: streams.len(),
+        in_flight: demand.in_flight,
+    };
     let mut turns = BinaryHeap::with_capacity(streams.len());
     for (number, stream) in (0..).zip(&mut streams) {
-        turns.extend(advance(stream.as_mut(), number, &mut report)?.map(Reverse));
+        turns.extend(advance(stream.as_mut(), number, demand, &mut report)?.map(Reverse));
     }
     while let Some(Reverse(Turn { link, place })) = turns.pop() {
         if let Some(stream) = streams.get_mut(place.stream as usize) {
-            turns.extend(advance(stream.as_mut(), place.stream, &mut report)?.map(Reverse));
+            turns.extend(advance(stream.as_mut(), place.stream, demand, &mut report)?.map(Reverse));
         }
         match chains.get_mut(&link.run_id) {
             Some(chain) => chain.take(link, place),
             None => chains
                 .entry(link.run_id.clone())
-                .or_insert_with(|| Chain::new(partial))
+                .or_insert_with(|| Chain::new(demand.partial, loss))
                 .take(link, place),
         }
     }
@@ -132,10 +154,15 @@ fn judge(mut streams: Vec<Box<dyn Stream + '_>>, partial: bool) -> Result<Report
 }
 
 /// The next audit record of a stream; what else it holds goes to the report.
-fn advance(stream: &mut dyn Stream, number: u32, report: &mut Report) -> Result<Option<Turn>, Error> {
+fn advance(
+    stream: &mut dyn Stream,
+    number: u32,
+    demand: &Demand,
+    report: &mut Report,
+) -> Result<Option<Turn>, Error> {
     while let Some((at, text)) = stream.next()? {
         let place = Place { stream: number, at };
-        match link::read(&text) {
+        match link::read(&text, &demand.keys) {
             Text::Audit(link) => return Ok(Some(Turn { link, place })),
             Text::Other => report.other += 1,
             Text::Unreadable(reason) => report.unreadable(place, &reason),

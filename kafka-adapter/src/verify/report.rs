@@ -1,19 +1,24 @@
 //! What a verification found, run by run.
 //!
 //! Responsible for the words: the first record that breaks a chain with its place, what is odd without being broken,
-//! and a last line that says how far the answer reaches. Refuses to hide a run that was never closed. Invariant: a
-//! report without a break says "consistent, not authenticated", never more.
+//! and a last line that says how far the answer reaches. Refuses to hide a run that was never closed, and what of it is
+//! not there. Invariant: a run is called authenticated only if each of its records was hashed with one key that was given.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Display};
 
-use super::chain::{Break, Chain};
+use super::Demand;
+use super::chain::{Break, Chain, Unlinked};
 use super::place::{Place, StreamName};
+use crate::audit::{AuditKey, KeyId};
 
 /// The findings; shown as lines.
 #[derive(Debug, Default)]
 pub struct Report {
     streams: Vec<StreamName>,
+    /// The keys that were given.
+    given: Vec<KeyId>,
+    accept_unkeyed: bool,
     runs: Vec<Run>,
     /// Wrapped records of other kinds.
     pub(super) other: u64,
@@ -29,12 +34,17 @@ struct Run {
     records: u64,
     words: String,
     broken: Option<String>,
+    /// The first record of a key that was not given.
+    unverified: Option<String>,
+    is_keyed: bool,
 }
 
 impl Report {
-    pub(super) fn new(streams: Vec<StreamName>) -> Self {
+    pub(super) fn new(streams: Vec<StreamName>, demand: &Demand) -> Self {
         Self {
             streams,
+            given: demand.keys.iter().map(AuditKey::id).collect(),
+            accept_unkeyed: demand.accept_unkeyed,
             ..Self::default()
         }
     }
@@ -50,6 +60,7 @@ impl Report {
     /// Takes the chains, of which every record was read.
     pub(super) fn conclude(&mut self, chains: &BTreeMap<String, Chain>) {
         let heads: HashSet<_> = chains.values().filter_map(Chain::head).collect();
+        let cited: HashSet<_> = chains.values().filter_map(|chain| chain.cited_run).collect();
         for (id, chain) in chains {
             let mut words = format!("{} records", chain.records);
             if let Some((earliest, latest)) = &chain.times {
@@ -61,13 +72,24 @@ impl Report {
             if let Some(first) = chain.begins_at().filter(|first| *first > 1) {
                 words += &format!(", begins with number {first}: what came before is not here");
             }
+            let is_whole = chain.first_break.is_none() && chain.unverified.is_none();
+            match chain.key() {
+                Some(key) if is_whole => words += &format!(", authenticated with key {key}"),
+                None if is_whole && !self.given.is_empty() => words += ", not authenticated",
+                _ => {}
+            }
             words += if chain.is_closed() {
                 ", closed"
+            } else if chain.head().is_some_and(|head| cited.contains(&head)) {
+                ", NOT CLOSED: it was killed; a later run cites its last record"
             } else {
                 ", NOT CLOSED: it was killed, its end is not here, or it still runs"
             };
+            if let Some(unlinked) = &chain.unlinked {
+                words += &without_link(unlinked);
+            }
             if chain.cited_run.is_some_and(|cited| !heads.contains(&cited)) {
-                words += ", cites a run that is not here";
+                words += ", cites the end of a run that is not here";
             }
             let broken = chain.first_break.as_ref().map(|(sequence, place, what)| {
                 let more = match chain.breaks {
@@ -76,23 +98,51 @@ impl Report {
                 };
                 format!("{}: {}{more}", self.words(*place), describe(*sequence, what))
             });
+            let unverified = chain.unverified.map(|(sequence, place, key)| {
+                format!("{}: {}", self.words(place), self.without_key(sequence, key))
+            });
             self.runs.push(Run {
                 id: id.clone(),
                 records: chain.records,
                 words,
                 broken,
+                unverified,
+                is_keyed: chain.key().is_some(),
             });
         }
     }
 
-    /// Says whether every record is where and what it must be.
+    /// Says whether every record is where and what it must be, and as authentic as was demanded.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.unreadable == 0 && self.broken() == 0
+        self.is_consistent() && !self.lacks_keys()
     }
 
-    fn broken(&self) -> usize {
-        self.runs.iter().filter(|run| run.broken.is_some()).count()
+    fn is_consistent(&self) -> bool {
+        self.unreadable == 0 && self.count(|run| run.broken.is_some() || run.unverified.is_some()) == 0
+    }
+
+    /// Whoever gives a key wants to know that nobody without it wrote the records; without this, a trail that was hashed
+    /// anew without a key would pass.
+    fn lacks_keys(&self) -> bool {
+        !self.given.is_empty() && !self.accept_unkeyed && self.count(|run| !run.is_keyed) > 0
+    }
+
+    fn count(&self, is_counted: impl Fn(&Run) -> bool) -> usize {
+        self.runs.iter().filter(|run| is_counted(run)).count()
+    }
+
+    fn without_key(&self, sequence: u64, key: KeyId) -> String {
+        let given = match &self.given[..] {
+            [] => String::new(),
+            given => {
+                let given: Vec<String> = given.iter().map(ToString::to_string).collect();
+                format!(" (given: {})", given.join(", "))
+            }
+        };
+        format!(
+            "record {sequence} is hashed with key {key}, which was not given{given}; pass it with --key-env or --key-file"
+        )
     }
 
     fn words(&self, place: Place) -> String {
@@ -109,20 +159,53 @@ impl Report {
         if records == 0 && self.unreadable == 0 {
             return "there is no audit record".to_owned();
         }
-        if self.is_whole() {
-            return format!(
-                "{records} records of {runs} runs: consistent, not authenticated (the hashes carry no key)"
-            );
+        let what = format!("{records} records of {runs} runs");
+        if self.is_consistent() {
+            return format!("{what}: {}", self.authenticity());
+        }
+        let unverified = match self.count(|run| run.unverified.is_some()) {
+            0 => String::new(),
+            count => format!(", {count} runs are hashed with a key that was not given"),
+        };
+        let broken = self.count(|run| run.broken.is_some());
+        if broken == 0 && self.unreadable == 0 {
+            return format!("{what}: NOT VERIFIED{unverified}");
         }
         let unreadable = match self.unreadable {
             0 => String::new(),
             count => format!(", {count} texts are no audit record"),
         };
-        format!(
-            "{records} records of {runs} runs: BROKEN, {} runs do not fit their chain{unreadable}",
-            self.broken()
-        )
+        format!("{what}: BROKEN, {broken} runs do not fit their chain{unreadable}{unverified}")
     }
+
+    /// How far a consistent trail can be trusted.
+    fn authenticity(&self) -> String {
+        let unkeyed = self.count(|run| !run.is_keyed);
+        if unkeyed == 0 {
+            "consistent, authenticated".to_owned()
+        } else if self.lacks_keys() {
+            format!(
+                "consistent, NOT AUTHENTICATED: the hashes of {unkeyed} runs carry no key, so that whoever can write there \
+                 can make them; --accept-unkeyed if they are from before audit.key was set"
+            )
+        } else if unkeyed == self.runs.len() {
+            "consistent, not authenticated (the hashes carry no key)".to_owned()
+        } else {
+            format!("consistent, not authenticated (the hashes of {unkeyed} runs carry no key)")
+        }
+    }
+}
+
+fn without_link(unlinked: &Unlinked) -> String {
+    let Unlinked {
+        after,
+        missing,
+        records,
+    } = unlinked;
+    format!(
+        "; {missing} after number {after} are not here, and {records} later ones are not linked to what came before: a kill leaves that \
+         of what was in flight, and so does whoever takes records out so near the end, which cannot be told apart"
+    )
 }
 
 fn describe(sequence: u64, what: &Break) -> String {
@@ -142,6 +225,9 @@ fn describe(sequence: u64, what: &Break) -> String {
         Break::Twice => {
             format!("another record of number {sequence} stands elsewhere: one of the two was added")
         }
+        Break::Rekeyed => format!(
+            "record {sequence} names another key than the one before it, or one of them names none: one of the two was added"
+        ),
         Break::Reordered { behind } => {
             format!("record {sequence} stands behind record {behind}: their order was changed")
         }
@@ -156,6 +242,9 @@ impl Display for Report {
             writeln!(f, "run {}: {}", run.id, run.words)?;
             if let Some(broken) = &run.broken {
                 writeln!(f, "  BROKEN at {broken}")?;
+            }
+            if let Some(unverified) = &run.unverified {
+                writeln!(f, "  NOT VERIFIED at {unverified}")?;
             }
         }
         if let Some(first) = &self.first_unreadable {

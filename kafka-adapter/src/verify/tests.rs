@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audit::{Chain as Writer, Counts, Destination, Facts, Status};
+use crate::audit::{AuditKey, Chain as Writer, Counts, Destination, Facts, Status};
+
+mod keyed;
+mod killed;
 
 const RUN: &str = "0195510a-7c00-7000-8000-0000000000aa";
 const OTHER_RUN: &str = "0195510a-7c00-7000-8000-0000000000bb";
@@ -28,7 +31,12 @@ impl Stream for Texts {
 
 /// The records of a run: opened, `events` processed, closed with its count.
 fn run(id: &str, events: u64) -> Vec<Vec<u8>> {
-    let mut chain = Writer::new(id.to_owned(), "main".to_owned(), "tag".to_owned());
+    run_with(id, events, None)
+}
+
+/// The same, hashed with a key.
+fn run_with(id: &str, events: u64, key: Option<&AuditKey>) -> Vec<Vec<u8>> {
+    let mut chain = Writer::new(id.to_owned(), "main".to_owned(), "tag".to_owned()).keyed(key.cloned());
     let mut records = Vec::new();
     let mut append = |facts: &Facts<'_>| {
         let mut bytes = Vec::new();
@@ -62,9 +70,18 @@ fn run(id: &str, events: u64) -> Vec<Vec<u8>> {
 
 /// Judges lines of one file.
 fn lines(records: &[Vec<u8>], partial: bool) -> Report {
+    let demand = Demand {
+        partial,
+        ..Demand::default()
+    };
+    judged(records, &demand)
+}
+
+/// Judges lines of one file by what is demanded.
+fn judged(records: &[Vec<u8>], demand: &Demand) -> Report {
     judge(
         vec![stream(StreamName::File("a.jsonl".to_owned()), records)],
-        partial,
+        demand,
     )
     .unwrap()
 }
@@ -290,7 +307,7 @@ fn a_run_that_cites_another_is_held_against_it() {
             &format!("\"prevHash\":\"{digest}\""),
         )
     };
-    let cites = ", cites a run that is not here";
+    let cites = ", cites the end of a run that is not here";
     let fits = lines(&[first.clone(), vec![citing(head)]].concat(), false);
     assert!(fits.is_whole() && !fits.to_string().contains(cites), "{fits}");
     let unknown = lines(&[first, vec![citing(&"0".repeat(64))]].concat(), false);
@@ -330,7 +347,7 @@ proptest! {
             let streams = streams
                 .map(|(number, records)| stream(StreamName::Partition("audit".to_owned(), number), records))
                 .collect();
-            judge(streams, false).unwrap()
+            judge(streams, &Demand::default()).unwrap()
         };
         let mut repeated = partitions(&records);
         for at in &repeats {

@@ -1,4 +1,4 @@
-//! Audit records straight from the topic: every partition from its beginning to the end that it has at the start.
+//! Audit records straight from the topic: every partition, or its tail, to the end that it has at the start.
 //!
 //! Responsible for one queue a partition, so that all are read in order of time whatever the brokers send first. Refuses
 //! to join a group or to commit: whoever reads along is not disturbed. Invariant: what aborted transactions left is not
@@ -13,17 +13,47 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::place::StreamName;
-use super::{Error, Report, Stream, judge};
-use crate::sink::KafkaSettings;
+use super::{Demand, Error, Report, Stream, judge};
+use crate::sink::{Extent, KafkaSettings, in_words};
 
 /// Longest wait for one poll; the consumer's own events are served between two.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Verifies the audit topic of these settings. With `partial`, a run may begin with any number.
+/// Audit records about the run itself that may be in flight beside those of its records: it sends one after the other.
+const RUNS_OWN: u64 = 1;
+
+/// Verifies the audit topic of these settings; a run that was killed may have had as many records in flight as they say.
 ///
 /// # Errors
 /// [`Error::Topic`] if the topic is not there, or no broker answers for `start_timeout_ms`.
-pub fn topic(settings: &KafkaSettings, partial: bool) -> Result<Report, Error> {
+pub fn topic(settings: &KafkaSettings, demand: &Demand) -> Result<Report, Error> {
+    let streams = partitions(settings, Begin::Log)?
+        .into_iter()
+        .map(|partition| Box::new(partition) as Box<dyn Stream>)
+        .collect();
+    // a record waits for its audit behind at most a window of others, and as many have been pulled since
+    let window = settings.max_in_flight_records as u64 + RUNS_OWN;
+    let demand = Demand {
+        in_flight: window.saturating_mul(2),
+        ..demand.clone()
+    };
+    judge(streams, &demand)
+}
+
+/// Where a partition is read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begin {
+    /// Its first record that is still there.
+    Log,
+    /// So many offsets before its end.
+    BeforeEnd(i64),
+}
+
+/// The partitions of the audit topic, ready to be read.
+///
+/// # Errors
+/// As [`topic`].
+pub(super) fn partitions(settings: &KafkaSettings, begin: Begin) -> Result<Vec<Partition>, Error> {
     let topic = settings.topics.audit.as_str();
     let wait = Duration::from_millis(settings.start_timeout_ms);
     let failed = |reason: String| Error::Topic {
@@ -31,69 +61,57 @@ pub fn topic(settings: &KafkaSettings, partial: bool) -> Result<Report, Error> {
         servers: settings.bootstrap_servers.clone(),
         reason,
     };
-    let told = |error: KafkaError| failed(reason(&error));
+    let told = |error: KafkaError| failed(in_words(error));
     let consumer: BaseConsumer = settings.reader_config().create().map_err(told)?;
-    let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(told)?;
-    let partitions: Vec<i32> = metadata
-        .topics()
-        .first()
-        .map(|topic| {
-            topic
-                .partitions()
-                .iter()
-                .map(|partition| partition.id())
-                .collect()
-        })
-        .unwrap_or_default();
-    if partitions.is_empty() {
-        return Err(failed("it does not exist".to_owned()));
-    }
+    let extents = Extent::of_topic(&consumer, topic, wait).map_err(failed)?;
+    let from = |extent: &Extent| match begin {
+        Begin::Log => extent.low,
+        Begin::BeforeEnd(offsets) => extent.low.max(extent.high - offsets),
+    };
     let mut assignment = TopicPartitionList::new();
-    let mut ends = Vec::new();
-    for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, wait).map_err(told)?;
-        if low < high {
-            assignment
-                .add_partition_offset(topic, partition, Offset::Offset(low))
-                .map_err(told)?;
-            ends.push((partition, high));
-        }
+    for extent in extents.iter().filter(|extent| !extent.is_empty()) {
+        assignment
+            .add_partition_offset(topic, extent.partition, Offset::Offset(from(extent)))
+            .map_err(told)?;
     }
     let consumer = Arc::new(consumer);
-    let mut streams: Vec<Box<dyn Stream>> = Vec::new();
-    for (partition, end) in ends {
-        let queue = consumer
-            .split_partition_queue(topic, partition)
-            .ok_or_else(|| failed(format!("partition {partition} has no queue")))?;
-        streams.push(Box::new(Partition {
+    let mut streams = Vec::with_capacity(extents.len());
+    for extent in extents {
+        let Extent { partition, low, high } = extent;
+        let queue = (!extent.is_empty())
+            .then(|| {
+                consumer
+                    .split_partition_queue(topic, partition)
+                    .ok_or_else(|| failed(format!("partition {partition} has no queue")))
+            })
+            .transpose()?;
+        streams.push(Partition {
             consumer: Arc::clone(&consumer),
             queue,
             topic: topic.to_owned(),
             servers: settings.bootstrap_servers.clone(),
             partition,
-            end,
+            end: high,
+            begins_with_the_log: from(&extent) == low,
             wait,
-        }));
+        });
     }
     consumer.assign(&assignment).map_err(told)?;
-    judge(streams, partial)
-}
-
-fn reason(error: &KafkaError) -> String {
-    error
-        .rdkafka_error_code()
-        .map_or_else(|| error.to_string(), |code| code.to_string())
+    Ok(streams)
 }
 
 /// One partition.
-struct Partition {
+pub(super) struct Partition {
     consumer: Arc<BaseConsumer>,
-    queue: PartitionQueue<DefaultConsumerContext>,
+    /// None if there is nothing to read.
+    queue: Option<PartitionQueue<DefaultConsumerContext>>,
     topic: String,
     servers: String,
     partition: i32,
     /// The offset after the last record that was there at the start.
     end: i64,
+    /// What is read is all that the partition holds.
+    pub(super) begins_with_the_log: bool,
     wait: Duration,
 }
 
@@ -103,14 +121,17 @@ impl Stream for Partition {
     }
 
     fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {
+        let Some(queue) = &self.queue else {
+            return Ok(None);
+        };
         let deadline = Instant::now() + self.wait;
         let mut last = None;
         while Instant::now() < deadline {
             // connection errors and the like come this way; the queue has the records
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-                last = Some(reason(&error));
+                last = Some(in_words(error));
             }
-            match self.queue.poll(POLL) {
+            match queue.poll(POLL) {
                 Some(Ok(message)) if message.offset() >= self.end => return Ok(None),
                 Some(Ok(message)) => {
                     let offset = u64::try_from(message.offset()).unwrap_or_default();
@@ -118,7 +139,7 @@ impl Stream for Partition {
                 }
                 // markers of transactions occupy the offsets before the end: only this tells that it is reached
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-                Some(Err(error)) => last = Some(reason(&error)),
+                Some(Err(error)) => last = Some(in_words(error)),
                 None => {}
             }
         }

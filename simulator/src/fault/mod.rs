@@ -5,20 +5,19 @@
 //!
 //! Text form, one fault: `TRIGGER ACTION [ARGUMENTS]`, for instance `after=1000 close 1001 going away`.
 //! JSON form: `{"when":{"after":1000},"do":{"close":{"code":1001,"reason":"going away"}}}`.
-//! `text` reads faults, `script` knows which are due.
+//! `text` reads faults, `script` knows which are due, `channel` those of
+//! notification channels, `check` what makes sense.
 
+mod channel;
+mod check;
 mod script;
 mod text;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-
+pub(crate) use channel::ChannelScript;
 pub(crate) use script::Script;
 pub use text::parse_script;
-
-/// Largest frame in bytes that the simulator really sends.
-const MAX_OVERSIZED_BYTES: u64 = 256 << 20;
 
 /// One fault: when, and what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +60,10 @@ impl Turns {
         }
     }
 
+    fn are_in_order(self) -> bool {
+        self.first > 0 && self.last.is_none_or(|last| last >= self.first)
+    }
+
     fn contains(self, turn: u64) -> bool {
         (self.first..=self.last.unwrap_or(self.first)).contains(&turn)
     }
@@ -84,6 +87,39 @@ pub enum Trigger {
     Connect(Turns),
     /// At these subscriptions.
     Subscribe(Turns),
+    /// At these REST requests.
+    Api(Turns),
+    /// At these requests that create a channel.
+    Create(Turns),
+    /// At these requests that set or add topics.
+    Topics(Turns),
+    /// On the channel that was created as the `channel`-th, once it has been sent `after` notifications.
+    Channel {
+        /// Which channel, counted from 1.
+        channel: u64,
+        /// After so many notifications; 0: at once, or as soon as there is the channel.
+        #[serde(default)]
+        after: u64,
+    },
+    /// On each channel, once it has been sent so many notifications.
+    EachChannel(u64),
+    /// On the channel that is sent the notification of this number, counted over all channels.
+    Notified(u64),
+}
+
+impl Trigger {
+    /// Says whether notification channels are concerned, and not the events socket.
+    pub(crate) fn is_of_channels(&self) -> bool {
+        matches!(
+            self,
+            Self::Api(_)
+                | Self::Create(_)
+                | Self::Topics(_)
+                | Self::Channel { .. }
+                | Self::EachChannel(_)
+                | Self::Notified(_)
+        )
+    }
 }
 
 /// The form of a `Retry-After` header.
@@ -106,6 +142,19 @@ pub enum MalformedShape {
     Types,
     /// Not JSON at all.
     Text,
+}
+
+/// The text of a malformed frame, numbered, so that each can be found again.
+pub(crate) fn malformed_text(shape: MalformedShape, n: u64) -> String {
+    match shape {
+        MalformedShape::Cut => format!(
+            r#"{{"id":"malformed-{n}","type":"interaction","conversationId":"cut-{n}","timestamp":"2026-0"#
+        ),
+        MalformedShape::Types => format!(
+            r#"{{"id":{{"malformed":{n}}},"type":["interaction"],"conversationId":{{"n":{n}}},"timestamp":[],"participants":"none","metadata":{n}}}"#
+        ),
+        MalformedShape::Text => format!("this is no JSON, malformed {n}"),
+    }
 }
 
 /// An offence against RFC 6455. The client has to fail the connection; no event follows until it has.
@@ -230,84 +279,34 @@ pub enum Action {
     },
     /// Never answers.
     Hang,
-}
-
-impl Fault {
-    /// Checks that the action has a meaning at the trigger and that its numbers are in range.
-    ///
-    /// # Errors
-    /// [`Error::Fault`], not retryable.
-    pub fn check(&self) -> Result<(), Error> {
-        let fault = |reason: &str| {
-            Err(Error::Fault {
-                text: format!("{self:?}"),
-                reason: reason.to_owned(),
-            })
-        };
-        let gate = matches!(
-            self.when,
-            Trigger::Login(_) | Trigger::Connect(_) | Trigger::Subscribe(_)
-        );
-        let login = matches!(self.when, Trigger::Login(_));
-        let connect = matches!(self.when, Trigger::Connect(_));
-        match &self.action {
-            Action::RateLimited | Action::NoToken if !login => {
-                return fault("only a login can answer this way");
-            }
-            Action::RateLimited | Action::NoToken => {}
-            Action::Extension if !connect => return fault("only an upgrade can be answered this way"),
-            Action::Extension => {}
-            Action::Trickle { .. } if matches!(self.when, Trigger::Subscribe(_)) => {
-                return fault(
-                    "a subscription is answered in one frame; trickle at login, connect or on the socket",
-                );
-            }
-            Action::Trickle { ms } | Action::Unfinished { ms } if *ms == 0 => {
-                return fault("ms must be at least 1");
-            }
-            Action::Trickle { .. } => {}
-            Action::Refuse { .. } | Action::Slow { .. } | Action::Hang if !gate => {
-                return fault("this needs a trigger login=K, connect=K or subscribe=K");
-            }
-            Action::Refuse { status, .. } if !(400..=599).contains(status) => {
-                return fault("status must be 400 to 599");
-            }
-            Action::Refuse { .. } | Action::Slow { .. } | Action::Hang => {}
-            _ if gate => {
-                return fault(
-                    "at login, connect and subscribe only refuse, slow, trickle, extension and hang are possible",
-                );
-            }
-            Action::Close { code, .. } if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) => {
-                return fault(
-                    "close code must be 1000-1003, 1007-1014 or 3000-4999; see offence forbidden-close-code",
-                );
-            }
-            Action::Oversized {
-                bytes,
-                announced: false,
-            } if *bytes > MAX_OVERSIZED_BYTES => {
-                return fault(
-                    "at most 268435456 bytes are really sent; add \"announced\" to send the header only",
-                );
-            }
-            Action::Oversized { bytes, .. } if *bytes < 64 || *bytes > i64::MAX.cast_unsigned() => {
-                return fault("bytes must be 64 to 9223372036854775807");
-            }
-            Action::Duplicate { back } if !(1..=64).contains(back) => return fault("back must be 1 to 64"),
-            Action::Fragmented { parts } if !(2..=64).contains(parts) => {
-                return fault("parts must be 2 to 64");
-            }
-            _ => {}
-        }
-        match self.when {
-            Trigger::Every(0) => fault("every needs at least 1"),
-            Trigger::Login(turns) | Trigger::Connect(turns) | Trigger::Subscribe(turns)
-                if turns.first == 0 || turns.last.is_some_and(|last| last < turns.first) =>
-            {
-                fault("turns are counted from 1 and must not end before they begin")
-            }
-            _ => Ok(()),
-        }
-    }
+    /// On a channel: neither heartbeats nor pongs, while notifications go on.
+    Freeze {
+        /// For so many milliseconds; none: for good.
+        #[serde(default)]
+        ms: Option<u64>,
+    },
+    /// On a channel: sends the next two notifications in reverse order; the first waits for the second.
+    Swap,
+    /// On a channel: `v2.system.socket_closing`, then a close (1001). The channel lives on.
+    Closing {
+        /// Milliseconds between the two; none: as the options have it.
+        #[serde(default)]
+        ms: Option<u64>,
+    },
+    /// Ends a channel as another one of the same client would: `no_longer_subscribed`, close, 404.
+    Steal,
+    /// Ends a channel as the end of its life does: close, 404.
+    Expire,
+    /// Revokes the token that created the channel: `token_revoked` on all its channels, close, 404; the token is refused.
+    Revoke,
+    /// At a request for topics: rejects one.
+    Reject {
+        /// The topic as asked for, or one that a combined topic stands for.
+        topic: String,
+    },
+    /// At a request for topics: sends again, over the new subscription, its last notifications from before it.
+    Echo {
+        /// At most so many.
+        count: u64,
+    },
 }

@@ -63,7 +63,8 @@ impl Script {
                 Trigger::After(n) => n <= offered,
                 Trigger::At(ms) => ms <= elapsed_ms,
                 Trigger::Every(_) => *next <= offered,
-                Trigger::Login(_) | Trigger::Connect(_) | Trigger::Subscribe(_) => false,
+                // gates, and the faults of channels
+                _ => false,
             })?;
         if let Trigger::Every(n) = self.faults[index].when {
             self.next_every[index] += n;

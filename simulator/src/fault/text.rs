@@ -60,12 +60,14 @@ pub fn parse_script(script: &str) -> Result<Vec<Fault>, Error> {
         .collect()
 }
 
-const TRIGGERS: &str = "trigger must be now, after=N, at=MS, every=N, login=K, connect=K or subscribe=K \
+const TRIGGERS: &str = "trigger must be now, after=N, at=MS, every=N, login=K, connect=K, subscribe=K, or of channels \
+                        api=K, create=K, topics=K, channel=K[:N], each-channel=N or notified=N \
                         (K is a number, a range 2-5 or 2- for all from the second on)";
 const ACTIONS: &str = "action must be close CODE [REASON], drop, reset, silence MS, stall [MS], duplicate [BACK], \
                        malformed [cut|types|text], binary, fragmented [PARTS], oversized BYTES [announced], \
                        offence NAME, trickle MS, unfinished MS, replay, extension, refuse STATUS [SECONDS|date:SECONDS], rate-limited, no-token, \
-                       slow MS or hang";
+                       slow MS or hang; on a channel also freeze [MS], swap, closing [MS], steal, expire or revoke; \
+                       at topics reject TOPIC or echo [COUNT]";
 
 fn parse_text(text: &str) -> Result<Fault, String> {
     let (trigger, rest) = text.trim().split_once(char::is_whitespace).ok_or(ACTIONS)?;
@@ -147,12 +149,26 @@ fn parse_text(text: &str) -> Result<Fault, String> {
             ms: number("milliseconds")?,
         },
         "hang" => Action::Hang,
+        "freeze" => Action::Freeze {
+            ms: first.map(parse_number).transpose()?,
+        },
+        "closing" => Action::Closing {
+            ms: first.map(parse_number).transpose()?,
+        },
+        "swap" => Action::Swap,
+        "steal" => Action::Steal,
+        "expire" => Action::Expire,
+        "revoke" => Action::Revoke,
+        "reject" => Action::Reject {
+            topic: first.ok_or("reject needs a topic")?.to_owned(),
+        },
+        "echo" => Action::Echo { count: or(1)? },
         _ => return Err(ACTIONS.to_owned()),
     };
     let allowed = match name {
         "oversized" | "refuse" => 2,
         "silence" | "stall" | "duplicate" | "malformed" | "fragmented" | "offence" | "slow" | "trickle"
-        | "unfinished" => 1,
+        | "unfinished" | "freeze" | "closing" | "reject" | "echo" => 1,
         _ => 0,
     };
     if arguments.split_whitespace().count() > allowed {
@@ -173,6 +189,18 @@ fn parse_trigger(text: &str) -> Result<Trigger, String> {
         "login" => Ok(Trigger::Login(parse_turns(value)?)),
         "connect" => Ok(Trigger::Connect(parse_turns(value)?)),
         "subscribe" => Ok(Trigger::Subscribe(parse_turns(value)?)),
+        "api" => Ok(Trigger::Api(parse_turns(value)?)),
+        "create" => Ok(Trigger::Create(parse_turns(value)?)),
+        "topics" => Ok(Trigger::Topics(parse_turns(value)?)),
+        "channel" => {
+            let (channel, after) = value.split_once(':').unwrap_or((value, "0"));
+            Ok(Trigger::Channel {
+                channel: parse_number(channel)?,
+                after: parse_number(after)?,
+            })
+        }
+        "each-channel" => Ok(Trigger::EachChannel(parse_number(value)?)),
+        "notified" => Ok(Trigger::Notified(parse_number(value)?)),
         _ => Err(TRIGGERS.to_owned()),
     }
 }
@@ -236,6 +264,18 @@ mod tests {
             (
                 "now unfinished 50",
                 r#"{"when":"now","do":{"unfinished":{"ms":50}}}"#,
+            ),
+            (
+                "channel=3:500 closing 40",
+                r#"{"when":{"channel":{"channel":3,"after":500}},"do":{"closing":{"ms":40}}}"#,
+            ),
+            (
+                "each-channel=9 steal",
+                r#"{"when":{"each_channel":9},"do":"steal"}"#,
+            ),
+            (
+                "topics=2 reject v2.users.a.presence",
+                r#"{"when":{"topics":{"first":2}},"do":{"reject":{"topic":"v2.users.a.presence"}}}"#,
             ),
             (
                 "connect=1- extension",

@@ -35,7 +35,7 @@ pub(super) enum Payload {
 }
 
 impl Batch {
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         kind: Kind,
         opcode: u8,
@@ -58,7 +58,7 @@ impl Batch {
     }
 
     /// Appends a frame that breaks RFC 6455.
-    pub(super) fn push_offence(&mut self, offence: Offence) {
+    pub(crate) fn push_offence(&mut self, offence: Offence) {
         const FIN: u8 = 0x80;
         const RSV1: u8 = 0x40;
         let text = br#"{"type":"offence"}"#;
@@ -98,6 +98,7 @@ impl Batch {
             note: Some(Note {
                 code: None,
                 detail: name.unwrap_or_default(),
+                ..Note::default()
             }),
         });
     }

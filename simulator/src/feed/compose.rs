@@ -5,7 +5,7 @@
 
 use rand_chacha::rand_core::Rng;
 
-use crate::fault::{Action, MalformedShape};
+use crate::fault::{Action, MalformedShape, malformed_text};
 use crate::feed::batch::{Batch, Mark, Payload};
 use crate::feed::{Feed, HISTORY, Next};
 use crate::frame::{self, BINARY, TEXT};
@@ -63,7 +63,10 @@ impl Feed {
                     event: Some(event),
                     payload: Payload::Owned(self.scratch.clone()),
                     bytes: self.scratch.len() as u64,
-                    note: Some(Note { code: None, detail }),
+                    note: Some(Note {
+                        detail,
+                        ..Note::default()
+                    }),
                 });
             }
         }
@@ -111,21 +114,14 @@ impl Feed {
         }
     }
 
-    fn push_malformed(&mut self, shape: MalformedShape, batch: &mut Batch) {
+    /// Counts a malformed frame; its number lets it be found again.
+    pub(crate) fn next_malformed(&mut self) -> u64 {
         self.malformed += 1;
-        // numbered, so that each can be found again
-        let n = self.malformed;
-        let text = match shape {
-            MalformedShape::Cut => {
-                format!(
-                    r#"{{"id":"malformed-{n}","type":"interaction","conversationId":"cut-{n}","timestamp":"2026-0"#
-                )
-            }
-            MalformedShape::Types => format!(
-                r#"{{"id":{{"malformed":{n}}},"type":["interaction"],"conversationId":{{"n":{n}}},"timestamp":[],"participants":"none","metadata":{n}}}"#
-            ),
-            MalformedShape::Text => format!("this is no JSON, malformed {n}"),
-        };
+        self.malformed
+    }
+
+    fn push_malformed(&mut self, shape: MalformedShape, batch: &mut Batch) {
+        let text = malformed_text(shape, self.next_malformed());
         batch.push(Kind::Malformed, TEXT, text.as_bytes(), None, None);
     }
 
@@ -133,8 +129,8 @@ impl Feed {
         // round again when a fault asks for the folder a second time
         if let Some(file) = self.replay.get(self.replayed % self.replay.len().max(1)) {
             let note = Some(Note {
-                code: None,
                 detail: file.name.clone(),
+                ..Note::default()
             });
             batch.push(Kind::Replay, TEXT, &file.payload, None, note);
             self.replayed += 1;

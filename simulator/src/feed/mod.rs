@@ -32,6 +32,9 @@ const BATCH_BYTES: usize = 128 << 10;
 /// Events that can be sent again, and forms that can wait for their event.
 const HISTORY: usize = 64;
 
+/// Why a notification is unheard that a socket was there for.
+pub(crate) const SOCKET_ENDED: &str = "the socket ended before it";
+
 /// What a connection does after it has written its batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -73,7 +76,7 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let mut script = Script::default();
-        for fault in &options.faults {
+        for fault in options.faults.iter().filter(|fault| !fault.when.is_of_channels()) {
             script.add(fault.clone(), 0);
         }
         let mut fault_rng = ChaCha8Rng::seed_from_u64(options.seed);
@@ -133,6 +136,7 @@ impl Feed {
         let note = Some(Note {
             code,
             detail: detail.to_owned(),
+            ..Note::default()
         });
         let at_us = wall_us();
         self.truth.record(Entry {
@@ -143,6 +147,20 @@ impl Feed {
             payload: None,
             bytes: None,
             note,
+        });
+    }
+
+    /// Records what happened to a channel, or a notification that nobody could hear.
+    pub(crate) fn note_channel(&mut self, kind: Kind, connection: u64, note: Note, payload: Option<&[u8]>) {
+        let (at_us, bytes) = (wall_us(), payload.map(|payload| payload.len() as u64));
+        self.truth.record(Entry {
+            kind,
+            connection,
+            at_us,
+            event: None,
+            payload,
+            bytes,
+            note: Some(note),
         });
     }
 
@@ -269,8 +287,8 @@ impl Feed {
     /// Records a frame that went round the batch.
     pub(crate) fn sent_oversized(&mut self, connection: u64, bytes: u64, detail: &str) {
         let note = Some(Note {
-            code: None,
             detail: detail.to_owned(),
+            ..Note::default()
         });
         let (kind, at_us, bytes) = (Kind::Oversized, wall_us(), Some(bytes));
         self.truth.record(Entry {
@@ -303,10 +321,18 @@ impl Feed {
     pub(crate) fn abandon(&mut self, connection: u64, batch: &mut Batch) {
         let at_us = wall_us();
         while let Some(mut mark) = batch.marks.pop_front() {
-            if mark.event.is_some() && mark.kind != Kind::Duplicate {
-                mark.kind = Kind::Unsent;
-                self.record(connection, &batch.bytes, mark, at_us);
-            }
+            mark.kind = match mark.kind {
+                Kind::Notification => {
+                    if let Some(note) = &mut mark.note {
+                        note.detail = SOCKET_ENDED.to_owned();
+                    }
+                    Kind::Unheard
+                }
+                Kind::Duplicate => continue,
+                _ if mark.event.is_some() => Kind::Unsent,
+                _ => continue,
+            };
+            self.record(connection, &batch.bytes, mark, at_us);
         }
         batch.bytes.clear();
         self.history.clear();

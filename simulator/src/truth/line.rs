@@ -22,8 +22,19 @@ pub enum Kind {
     Replay,
     /// A frame that breaks RFC 6455 was sent; `detail` is the offence.
     Offence,
+    /// A notification was sent on a channel's socket; `channel` and `topic` name it.
+    Notification,
+    /// A heartbeat, a pong, an answer or a system topic was sent on a channel's socket.
+    System,
     /// An event happened while nobody was listening, or its frame was not taken whole by the kernel.
     Unsent,
+    /// A notification that no open socket was there for: its channel had none (`channel` is set), its socket ended before
+    /// the frame was taken, or no channel was subscribed to a topic that once was (no `channel`). `detail` says which.
+    Unheard,
+    /// A notification channel was created.
+    ChannelCreated,
+    /// A notification channel ended; `detail` says how.
+    ChannelEnded,
     /// A WebSocket was opened.
     Connected,
     /// A subscription was acknowledged.
@@ -40,7 +51,14 @@ impl Kind {
     pub fn is_frame(self) -> bool {
         !matches!(
             self,
-            Self::Unsent | Self::Connected | Self::Subscribed | Self::Closed | Self::Refused
+            Self::Unsent
+                | Self::Unheard
+                | Self::ChannelCreated
+                | Self::ChannelEnded
+                | Self::Connected
+                | Self::Subscribed
+                | Self::Closed
+                | Self::Refused
         )
     }
 }
@@ -78,6 +96,12 @@ pub struct TruthLine {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The notification channel concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The topic of a notification or system frame, as in the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// The raw text, unless left out by option, too large, or not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<String>,
@@ -105,10 +129,28 @@ pub struct Counters {
     pub replayed: u64,
     /// Frames sent that break RFC 6455.
     pub offences: u64,
-    /// Frames of all kinds sent, control frames and answers left out.
+    /// Frames of all kinds that have a line; control frames and the events socket's answers have none.
     pub frames_sent: u64,
     /// Payload bytes of those frames.
     pub bytes_sent: u64,
+    /// Notifications sent on channels; one that two channels get counts twice.
+    pub notifications_sent: u64,
+    /// Notifications that no open socket was there for, see [`Kind::Unheard`].
+    pub unheard: u64,
+    /// Heartbeats, pongs, answers and system topics sent on channels.
+    pub system_sent: u64,
+    /// Notification channels created.
+    pub channels_created: u64,
+    /// Notification channels that were evicted, have expired or lost their token.
+    pub channels_ended: u64,
+    /// REST requests, refused ones too; logins and upgrades are counted apart.
+    pub requests: u64,
+    /// REST requests answered with 429 by the rate limit, not by the script.
+    pub throttled: u64,
+    /// Updates that have happened in the contact centre.
+    pub updates: u64,
+    /// Every update that shall happen has happened, and what it had to send is sent or unheard.
+    pub updates_done: bool,
     /// Login requests, refused ones too.
     pub logins: u64,
     /// Upgrade requests, refused ones too.

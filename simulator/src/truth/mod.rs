@@ -8,6 +8,7 @@ mod line;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::options::Options;
@@ -20,6 +21,12 @@ pub use line::{Counters, Kind, TruthLine};
 pub(crate) struct Note {
     pub(crate) code: Option<u16>,
     pub(crate) detail: String,
+    /// The notification channel concerned.
+    pub(crate) channel: Option<Arc<str>>,
+    /// The topic, as in the frame.
+    pub(crate) topic: Option<Arc<str>>,
+    /// The conversation, where no [`EventKey`] names it.
+    pub(crate) conversation: Option<Arc<str>>,
 }
 
 /// A line to be recorded.
@@ -145,6 +152,11 @@ impl Truth {
             }
             Kind::Connected => &mut counters.open,
             Kind::Refused => &mut counters.refused,
+            Kind::Notification => &mut counters.notifications_sent,
+            Kind::Unheard => &mut counters.unheard,
+            Kind::System => &mut counters.system_sent,
+            Kind::ChannelCreated => &mut counters.channels_created,
+            Kind::ChannelEnded => &mut counters.channels_ended,
             // counted where the request comes in, so that refused ones are counted too
             Kind::Subscribed => return,
         };
@@ -226,13 +238,17 @@ fn line(seed: u64, n: u64, entry: &Entry<'_>, payload: Option<&[u8]>) -> TruthLi
         id: event
             .filter(|event| event.has_id)
             .map(|event| text(EVENT_ID, event.index)),
-        conversation_id: event.map(|event| text(CONVERSATION_ID, u64::from(event.conversation))),
+        conversation_id: event
+            .map(|event| text(CONVERSATION_ID, u64::from(event.conversation)))
+            .or_else(|| note.and_then(|note| note.conversation.as_deref().map(str::to_owned))),
         ordinal: event.map(|event| u64::from(event.ordinal)),
         bytes: entry.bytes,
         code: note.and_then(|note| note.code),
         detail: note
             .map(|note| note.detail.clone())
             .filter(|detail| !detail.is_empty()),
+        channel: note.and_then(|note| note.channel.as_deref().map(str::to_owned)),
+        topic: note.and_then(|note| note.topic.as_deref().map(str::to_owned)),
         frame: payload
             .and_then(|payload| std::str::from_utf8(payload).ok())
             .map(str::to_owned),

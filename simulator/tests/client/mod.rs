@@ -11,7 +11,7 @@ use std::net::TcpStream as RawStream;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use simulator::{Options, Simulator};
+use simulator::{Kind, NotificationOptions, Options, Simulator, TruthLine};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -130,4 +130,209 @@ pub(crate) async fn read_to_end(socket: &mut Socket) -> (Vec<String>, Result<Mes
             end => return (texts, end),
         }
     }
+}
+
+/// An answer to a REST request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: serde_json::Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .into_iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The ids of a listing, in its order.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let entities = self.body["entities"].as_array().unwrap();
+        let id = |entity: &serde_json::Value| entity["id"].as_str().unwrap().to_owned();
+        entities.iter().map(id).collect()
+    }
+}
+
+/// Sends a REST request with a bearer token; no token: without the header.
+pub(crate) fn rest(
+    simulator: &Simulator,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> Answer {
+    let mut stream = RawStream::connect(simulator.address()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let authorization = match token {
+        "" => String::new(),
+        token => format!("authorization: Bearer {token}\r\n"),
+    };
+    write!(
+        stream,
+        "{method} /api/v2/{path} HTTP/1.1\r\nhost: {}\r\n{authorization}content-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        simulator.address(),
+        body.len()
+    )
+    .unwrap();
+    let answer = read_answer(&mut stream);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: serde_json::from_str(body).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn get(simulator: &Simulator, token: &str, path: &str) -> Answer {
+    rest(simulator, token, "GET", path, &serde_json::Value::Null)
+}
+
+/// A channel of a test.
+pub(crate) struct Channel {
+    pub(crate) id: String,
+    pub(crate) uri: String,
+}
+
+pub(crate) fn create(simulator: &Simulator, token: &str) -> Channel {
+    let answer = rest(
+        simulator,
+        token,
+        "POST",
+        "notifications/channels",
+        &serde_json::Value::Null,
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let text = |name: &str| answer.body[name].as_str().unwrap().to_owned();
+    Channel {
+        id: text("id"),
+        uri: text("connectUri"),
+    }
+}
+
+/// Sets topics with `ignoreErrors=true` and hands the answer back.
+pub(crate) fn put(simulator: &Simulator, token: &str, channel: &Channel, topics: &[&str]) -> Answer {
+    let path = format!(
+        "notifications/channels/{}/subscriptions?ignoreErrors=true",
+        channel.id
+    );
+    rest(simulator, token, "PUT", &path, &topic_list(topics))
+}
+
+pub(crate) fn topic_list(topics: &[&str]) -> serde_json::Value {
+    topics
+        .iter()
+        .map(|topic| serde_json::json!({ "id": topic }))
+        .collect()
+}
+
+pub(crate) async fn listen(channel: &Channel) -> Socket {
+    tokio_tungstenite::connect_async(&channel.uri).await.unwrap().0
+}
+
+/// Waits until a channel's socket is the one that gets its notifications.
+pub(crate) fn await_sockets(simulator: &Simulator, count: u64) {
+    assert!(simulator.wait_until(SOON, |counters| counters.open == count));
+}
+
+/// The next text message as JSON.
+pub(crate) async fn next_json(socket: &mut Socket) -> serde_json::Value {
+    let text = read_texts(socket, 1).await.remove(0);
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Reads every notification that the sockets are sent until the contact centre has come to its end.
+pub(crate) async fn read_all(simulator: &Simulator, sockets: &mut [Socket]) -> Vec<Vec<String>> {
+    let mut texts = vec![Vec::new(); sockets.len()];
+    let begun = std::time::Instant::now();
+    loop {
+        for (socket, texts) in sockets.iter_mut().zip(&mut texts) {
+            let reading = async {
+                while let Some(Ok(message)) = socket.next().await {
+                    if let Message::Text(text) = message {
+                        texts.push(text.to_string());
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_millis(5), reading)
+                .await
+                .expect_err("the socket has ended");
+        }
+        let counters = simulator.counters();
+        let read: usize = texts.iter().map(Vec::len).sum();
+        if counters.updates_done && read as u64 == counters.notifications_sent {
+            return texts;
+        }
+        assert!(begun.elapsed() < SOON, "{read} of {counters:?}");
+    }
+}
+
+/// A simulator whose contact centre does nothing by itself.
+pub(crate) fn quiet(change: impl FnOnce(&mut NotificationOptions)) -> Simulator {
+    let mut options = Options::default();
+    options.notifications.updates_per_s = 0;
+    change(&mut options.notifications);
+    start(options)
+}
+
+/// The lines of ground truth of a kind.
+pub(crate) fn lines(simulator: &Simulator, kind: Kind) -> Vec<TruthLine> {
+    let lines = simulator.truth();
+    lines.into_iter().filter(|line| line.kind == kind).collect()
+}
+
+/// The code of a close frame.
+pub(crate) fn close_code(end: Result<Message, Error>) -> u16 {
+    match end.unwrap() {
+        Message::Close(Some(close)) => close.code.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The topic that these tests publish numbers on.
+pub(crate) const A: &str = "v2.users.a.presence";
+
+/// A quiet simulator with faults.
+pub(crate) fn with_faults(texts: &[&str]) -> Simulator {
+    let mut options = Options {
+        faults: faults(texts),
+        ..Options::default()
+    };
+    options.notifications.updates_per_s = 0;
+    start(options)
+}
+
+/// Publishes bodies that hold these numbers.
+pub(crate) fn publish(simulator: &Simulator, numbers: std::ops::RangeInclusive<u64>) {
+    for n in numbers {
+        simulator.publish(A, &serde_json::json!({ "n": n }));
+    }
+}
+
+/// The numbers in the bodies of frames.
+pub(crate) fn numbers(texts: &[String]) -> Vec<u64> {
+    let frames = texts
+        .iter()
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    frames
+        .filter_map(|frame| frame["eventBody"]["n"].as_u64())
+        .collect()
+}
+
+/// The numbers that nobody heard, in the order of the ground truth.
+pub(crate) fn unheard(simulator: &Simulator) -> Vec<u64> {
+    let lines = simulator
+        .truth()
+        .into_iter()
+        .filter(|line| line.kind == Kind::Unheard);
+    numbers(&lines.map(|line| line.frame.unwrap()).collect::<Vec<_>>())
 }

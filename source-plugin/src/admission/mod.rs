@@ -8,8 +8,10 @@
 
 #[cfg(test)]
 mod corpus_tests;
+mod held;
 #[cfg(test)]
 mod hostile_tests;
+mod replayed;
 #[cfg(test)]
 mod tests;
 
@@ -22,17 +24,14 @@ use crate::dedup;
 use crate::identity::{IdSource, Identity, KeyBuilder};
 use crate::normalize::{self, EventTime, SOURCE};
 use crate::record::{Chunk, ChunkBuilder, Head, Kind};
+use crate::spool;
 use crate::text::escape_control;
 use crate::timestamp::LastWritten;
 
+pub(crate) use replayed::Whole;
+
 /// Largest chunk that still takes a record, in bytes; a chunk's own limit is 4 GiB.
 const MAX_CHUNK_BYTES: usize = 1 << 30;
-
-/// Bits of a sequence that count records within an epoch.
-///
-/// # Source
-/// Design, section 2: sequence = epoch ‖ counter. 2⁴⁰ records are 3.5 years at 10,000 a second.
-const COUNTER_BITS: u32 = 40;
 
 /// One frame as the transport received it.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +181,8 @@ pub struct Admission {
     id: String,
     received: LastWritten,
     uptime_ms: Option<i64>,
+    /// Id of the dead letter that is being replayed.
+    letter: Option<String>,
 }
 
 impl Admission {
@@ -207,6 +208,7 @@ impl Admission {
             id: String::new(),
             received: LastWritten::default(),
             uptime_ms: None,
+            letter: None,
         }
     }
 
@@ -216,12 +218,32 @@ impl Admission {
         self.uptime_ms = Some(uptime_ms);
     }
 
+    /// Takes an identity into the window that was accepted before this admission began; one that is there already, or
+    /// is too old for it, changes nothing.
+    ///
+    /// # Units
+    /// `seen_ms`: milliseconds of the clock of [`Admission::tell_uptime`], negative for a time before its beginning.
+    pub fn recall(&mut self, hash: u128, seen_ms: i64) {
+        self.window.recall(hash, seen_ms);
+    }
+
+    /// Numbers the records from here on in another epoch; what is already numbered keeps its number.
+    pub fn enter_epoch(&mut self, epoch: u32) {
+        self.settings.epoch = epoch;
+    }
+
     /// Decides one frame.
     ///
     /// # Units
     /// `received_time_us`: microseconds since 1970-01-01T00:00:00Z.
     pub fn admit(&mut self, frame: Frame<'_>, received_time_us: i64, room: Room) -> Outcome {
-        let outcome = match frame {
+        let outcome = self.decide(frame, received_time_us, room);
+        self.received(&outcome, frame.length_bytes());
+        outcome
+    }
+
+    fn decide(&mut self, frame: Frame<'_>, received_time_us: i64, room: Room) -> Outcome {
+        match frame {
             Frame::Text(text) => self.admit_text(text, &frame, received_time_us, room),
             Frame::Binary(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => self.admit_text(text, &frame, received_time_us, room),
@@ -239,12 +261,14 @@ impl Admission {
                 }
                 outcome
             }
-        };
+        }
+    }
+
+    fn received(&mut self, outcome: &Outcome, length_bytes: u64) {
         if !matches!(outcome, Outcome::Full) {
             self.counts.received += 1;
-            self.counts.received_bytes += frame.length_bytes();
+            self.counts.received_bytes += length_bytes;
         }
-        outcome
     }
 
     fn admit_text(&mut self, text: &str, frame: &Frame<'_>, received_time_us: i64, room: Room) -> Outcome {
@@ -307,7 +331,7 @@ impl Admission {
             Identity::Source(source) if *source == facts.analytics_id.text => id.push_str(&analytics_id),
             Identity::Source(source) => id.push_str(&escape_control(source)),
             Identity::Natural => write_uuid(&mut id, self.key.natural_id()),
-            Identity::None => write_uuid(&mut id, self.ids.draw(received_time_us)),
+            Identity::None => write_uuid(&mut id, self.new_id(received_time_us)),
         }
         let subject = match &facts.conversation_id {
             Some(conversation) => escape_control(&conversation.text),
@@ -337,6 +361,7 @@ impl Admission {
                 self.counts.unreadable_timestamps += u64::from(unreadable);
                 if let Some(hash) = hash {
                     self.window.remember(hash, seen_ms);
+                    self.chunk.identify(hash);
                 }
                 Outcome::Event
             }
@@ -353,7 +378,10 @@ impl Admission {
         received_time_us: i64,
         room: Room,
     ) -> Outcome {
-        let id = self.ids.draw(received_time_us).to_string();
+        let id = match &self.letter {
+            Some(letter) => letter.clone(),
+            None => self.ids.draw(received_time_us).to_string(),
+        };
         // The chunk is borrowed while the body is written; a dead letter is rare enough for a copy of the name.
         let source_name = self.settings.source_name.clone();
         let conversation = hints
@@ -408,7 +436,19 @@ impl Admission {
     /// # Units
     /// `now_us`: microseconds since 1970-01-01T00:00:00Z.
     pub fn append_control(&mut self, type_: &str, body: impl FnOnce(&mut Vec<u8>), now_us: i64) {
-        let id = self.ids.draw(now_us).to_string();
+        let id = self.ids.draw(now_us);
+        self.append_control_as(id, type_, body, now_us);
+    }
+
+    /// As [`Admission::append_control`], with an id of the caller's, for what may be said more than once.
+    pub fn append_control_as(
+        &mut self,
+        id: uuid::Uuid,
+        type_: &str,
+        body: impl FnOnce(&mut Vec<u8>),
+        now_us: i64,
+    ) {
+        let id = id.to_string();
         let source_name = escape_control(&self.settings.source_name).into_owned();
         let head = Head {
             kind: Kind::Control,
@@ -452,8 +492,10 @@ impl Admission {
         &self.window
     }
 
-    fn next_sequence(&self) -> u64 {
-        u64::from(self.settings.epoch) << COUNTER_BITS | (self.counter + 1)
+    /// Returns the number of the next record.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        spool::sequence(self.settings.epoch, self.counter + 1)
     }
 
     fn push(&mut self, head: &Head<'_>, room: Room, body: impl FnOnce(&mut Vec<u8>)) -> Push {

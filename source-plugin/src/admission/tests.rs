@@ -596,8 +596,13 @@ fn a_notification_is_taken_apart_and_can_be_put_together() {
         (&json!("inbound"), &Value::Null)
     );
     assert_eq!(
+        event["payload"]["participants"],
+        json!([{"id": null, "purpose": "customer", "userId": null, "queueId": null, "name": null, "address": null, "state": null,
+            "direction": "inbound", "mediaType": "voice", "connectedAt": null, "endedAt": null}])
+    );
+    assert_eq!(
         event["payload"]["extra"],
-        json!({"recordingState": "none", "n": 1.0})
+        json!({"participants": [{"purpose": "customer", "direction": "INBOUND"}], "recordingState": "none", "n": 1.0})
     );
     assert_eq!(reconstruct(&event), serde_json::from_str::<Value>(raw).unwrap());
     assert!(reconstruct_text(&text).unwrap().contains(r#""n":1.0"#));

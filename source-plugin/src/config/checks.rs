@@ -10,7 +10,7 @@ use reqwest::Url;
 use rustls::RootCertStore;
 
 use super::raw::{RawConfig, RawOnFull, RawSecret, RawSpoolMode, RawTransport};
-use super::{Config, Credentials, Dedup, Endpoints, KeepAlive, OnFull, Queue, Timeouts};
+use super::{Config, Credentials, Dedup, Endpoints, Handover, KeepAlive, OnFull, Queue, Timeouts};
 use crate::backoff::Policy;
 use crate::endpoint::{self, Scheme};
 use crate::region::Region;
@@ -25,7 +25,7 @@ pub(super) struct Checks<'a> {
 
 impl Checks<'_> {
     /// Adds a fault, unless its place is already known to be at fault.
-    fn add(&mut self, path: &str, message: impl Into<String>, mend: impl Into<Option<String>>) {
+    pub(super) fn add(&mut self, path: &str, message: impl Into<String>, mend: impl Into<Option<String>>) {
         if !self
             .faults
             .iter()
@@ -37,20 +37,6 @@ impl Checks<'_> {
 
     /// Checks everything; nothing comes back if a part is missing.
     pub(super) fn config(&mut self, raw: &RawConfig) -> Option<Config> {
-        if raw.transport == RawTransport::Notifications {
-            self.add(
-                "transport",
-                "the connection of transport \"notifications\" is not built yet",
-                "set transport = \"events\"".to_owned(),
-            );
-        }
-        if raw.spool.mode == RawSpoolMode::Disk {
-            self.add(
-                "spool.mode",
-                "a spool on disk is not there yet",
-                "set spool.mode = \"memory\"".to_owned(),
-            );
-        }
         if raw.reconnect.min_ms > raw.reconnect.max_ms {
             let mend = format!("set it to at most {} ms (reconnect.max_ms)", raw.reconnect.max_ms);
             self.add(
@@ -70,12 +56,13 @@ impl Checks<'_> {
             );
         }
         let subscription = Subscription {
-            events: raw.subscription.events.clone(),
-            filters: raw.subscription.filters.clone(),
-            max_events: size(raw.subscription.max_events),
-            max_bytes: size(raw.subscription.max_bytes),
+            events: raw.subscription.event_names(),
+            filters: raw.subscription.filters.clone().unwrap_or_default(),
+            max_events: size(raw.subscription.max_events()),
+            max_bytes: size(raw.subscription.max_bytes()),
         };
-        if let Err(error) = subscription.check() {
+        let wishes = self.wishes(raw);
+        if let (None, Err(error)) = (&wishes, subscription.check()) {
             use crate::subscription::SubscriptionError as Error;
             let path = match &error {
                 Error::TooLarge { .. } => "subscription",
@@ -95,6 +82,8 @@ impl Checks<'_> {
         let client_id = self.secret("client_id", &raw.client_id, "OAUTH_CLIENT_ID");
         let client_secret = self.secret("client_secret", &raw.client_secret, "OAUTH_CLIENT_SECRET");
         let endpoints = self.endpoints(raw);
+        let spool = self.spool(raw);
+        let replay = self.replay(raw);
         Some(Config {
             name: raw.name.clone(),
             credentials: Credentials {
@@ -102,9 +91,15 @@ impl Checks<'_> {
                 client_secret: client_secret?,
             },
             endpoints: endpoints?,
+            allow_insecure: raw.allow_insecure,
             ca_file: raw.ca_file.as_ref().map(PathBuf::from),
             subscription,
-            subscription_interval: ms(raw.subscription.min_interval_ms),
+            subscription_interval: ms(raw.subscription.min_interval_ms()),
+            wishes,
+            handover: Handover {
+                overlap: ms(raw.handover.overlap_ms),
+                max_bytes: size(raw.handover.max_bytes),
+            },
             reconnect: Policy {
                 min: ms(raw.reconnect.min_ms),
                 max: ms(raw.reconnect.max_ms),
@@ -134,7 +129,28 @@ impl Checks<'_> {
                 },
                 stall: ms(raw.spool.stall_ms),
             },
+            spool: spool?,
+            replay,
         })
+    }
+
+    fn replay(&mut self, raw: &RawConfig) -> Option<PathBuf> {
+        let path = PathBuf::from(raw.replay.as_ref()?);
+        if raw.spool.mode != RawSpoolMode::Memory {
+            self.add(
+                "replay",
+                "dead letters pass by the spool, which belongs to the feed",
+                "set spool.mode = \"memory\", or leave replay out".to_owned(),
+            );
+        }
+        if !path.is_file() {
+            self.add(
+                "replay",
+                format!("{} is not a file", path.display()),
+                "name a file of dead letters, one a line".to_owned(),
+            );
+        }
+        Some(path)
     }
 
     fn secret(&mut self, path: &str, raw: &RawSecret, default_variable: &str) -> Option<SecretSource> {
@@ -187,19 +203,23 @@ impl Checks<'_> {
         let events = explicit.events.clone().or_else(|| {
             events_host.map(|host| format!("wss://{host}/api/v2/analytics/conversations/events/ws"))
         });
-        if explicit.streaming.is_some() {
+        let streaming = explicit.streaming.as_deref().and_then(|streaming| {
             self.url(
                 "endpoints.streaming",
-                explicit.streaming.as_deref(),
+                Some(streaming),
                 Scheme::WebSocket,
                 raw.allow_insecure,
-            );
-        }
+            )
+        });
+        let (feed, other) = match raw.transport {
+            RawTransport::Events => (&events, "endpoints.events"),
+            RawTransport::Notifications => (&api, "endpoints.api"),
+        };
         let place_is_at_fault = self
             .faults
             .iter()
             .any(|fault| fault.path == "region" || fault.path == "domain");
-        if (login.is_none() || events.is_none()) && !place_is_at_fault {
+        if (login.is_none() || feed.is_none()) && !place_is_at_fault {
             let is = match self.environment.variable("GENESYS_ENV") {
                 Some(_) => "empty",
                 None => "not set",
@@ -207,8 +227,9 @@ impl Checks<'_> {
             self.add(
                 "region",
                 format!("no region is set, and environment variable GENESYS_ENV is {is}"),
-                "set GENESYS_ENV or region, such as \"us-east-1\", or domain, or endpoints.login and endpoints.events"
-                    .to_owned(),
+                format!(
+                    "set GENESYS_ENV or region, such as \"us-east-1\", or domain, or endpoints.login and {other}"
+                ),
             );
         }
         let login = self.url(
@@ -224,10 +245,14 @@ impl Checks<'_> {
             Scheme::WebSocket,
             raw.allow_insecure,
         );
+        if raw.transport == RawTransport::Events && events.is_none() {
+            return None;
+        }
         Some(Endpoints {
             token: endpoint::join(&login?, "/oauth/token"),
             api: api.map(|api| endpoint::join(&api, "/api/v2")),
-            events: events?,
+            events,
+            streaming,
         })
     }
 
@@ -293,7 +318,7 @@ pub(super) fn fault(path: &str, message: String, mend: Option<String>) -> Fault 
     }
 }
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 

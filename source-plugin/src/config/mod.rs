@@ -1,11 +1,15 @@
 //! The source's configuration: one JSON text in, everything checked out, every fault in one pass.
 //!
-//! Refuses unknown keys, values out of range, credentials that are not there, addresses that would leak a token, and
-//! what is not built yet. A [`Config`] that exists can be used without a further check.
+//! Refuses unknown keys, values out of range, credentials that are not there, and addresses that would leak a token. A
+//! [`Config`] that exists can be used without a further check.
 
 mod checks;
 mod raw;
+mod raw_subscription;
+mod spool;
+mod wishes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +23,8 @@ use crate::secret::{Environment, SecretSource};
 use crate::subscription::Subscription;
 use checks::{Checks, fault};
 use raw::RawConfig;
+pub use spool::{DiskSpool, Spool};
+pub use wishes::{Kind, Medium, Scope, Wishes};
 
 /// The two credentials of an OAuth client.
 #[derive(Clone, Debug)]
@@ -34,10 +40,12 @@ pub struct Credentials {
 pub struct Endpoints {
     /// Token request of the login service.
     pub token: Url,
-    /// Base of the REST interface, ending in `/api/v2`; `None` where no region says which.
+    /// Base of the REST interface, ending in `/api/v2`; `None` only over the events transport.
     pub api: Option<Url>,
-    /// The `events` transport's WebSocket.
-    pub events: Url,
+    /// The `events` transport's WebSocket; `None` only over the notifications transport.
+    pub events: Option<Url>,
+    /// Replaces scheme, host and port of a notification channel's address.
+    pub streaming: Option<Url>,
 }
 
 /// The window in which a repeated event is recognised.
@@ -56,6 +64,15 @@ pub struct KeepAlive {
     pub ping: Duration,
     /// Silence after which a connection counts as dead.
     pub silence: Duration,
+}
+
+/// How a channel is replaced by its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// How long both are read.
+    pub overlap: Duration,
+    /// Bytes of frames that are held meanwhile.
+    pub max_bytes: usize,
 }
 
 /// Deadlines.
@@ -91,7 +108,7 @@ pub struct Queue {
     pub stall: Duration,
 }
 
-/// The checked configuration of a source on the `events` transport.
+/// The checked configuration of a source.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Name of the source.
@@ -100,12 +117,18 @@ pub struct Config {
     pub credentials: Credentials,
     /// Where to go.
     pub endpoints: Endpoints,
+    /// Whether plain text may go to hosts other than loopback.
+    pub allow_insecure: bool,
     /// Further trusted CA certificates.
     pub ca_file: Option<PathBuf>,
     /// What to subscribe to.
     pub subscription: Subscription,
     /// Shortest time between two subscriptions.
     pub subscription_interval: Duration,
+    /// What is wanted over the notifications transport; `None` over the events transport, which asks for `subscription`.
+    pub wishes: Option<Wishes>,
+    /// How a channel is replaced by its successor.
+    pub handover: Handover,
     /// When to try again.
     pub reconnect: Policy,
     /// The window in which a repeated event is recognised.
@@ -118,39 +141,69 @@ pub struct Config {
     pub max_frame_bytes: usize,
     /// The queue between socket and host.
     pub queue: Queue,
+    /// Where records wait for their commit.
+    pub spool: Spool,
+    /// Dead letters that are read in place of the feed.
+    pub replay: Option<PathBuf>,
 }
 
 impl Config {
-    /// Reads and checks a configuration; `environment` gives the defaults of region and credentials.
+    /// Reads and checks a configuration; `environment` gives the defaults of region, credentials and
+    /// the spool's directory.
     ///
     /// # Errors
     /// Every fault that one pass can find, at least one; none is retryable with the same text and environment.
     pub fn parse(json: &str, environment: &dyn Environment) -> Result<Self, Vec<Fault>> {
-        let text = if json.trim().is_empty() { "{}" } else { json };
-        let mut value: Value = serde_json::from_str(text)
-            .map_err(|error| vec![fault("", format!("configuration is not JSON: {error}"), None)])?;
-        let mut checks = Checks {
-            faults: config_faults::check(&Self::schema(), &value),
-            environment,
-        };
-        // What the schema refuses is taken out, so that the checks across keys still see the rest.
-        for fault in &checks.faults {
-            remove(&mut value, &fault.path);
-        }
-        match RawConfig::deserialize(&value) {
-            Ok(raw) => match checks.config(&raw) {
-                Some(config) if checks.faults.is_empty() => Ok(config),
-                _ => Err(checks.faults),
-            },
-            Err(error) if checks.faults.is_empty() => Err(vec![fault("", error.to_string(), None)]),
-            Err(_) => Err(checks.faults),
-        }
+        checked(json, environment, |checks, raw| checks.config(raw))
+    }
+
+    /// Reads and checks what is wanted over the notifications transport, and nothing else: neither credentials nor
+    /// addresses need be there.
+    ///
+    /// # Errors
+    /// As [`Config::parse`]; and if the transport is another, which plans nothing.
+    pub fn wishes(json: &str) -> Result<Wishes, Vec<Fault>> {
+        checked(json, &BTreeMap::<String, String>::new(), |checks, raw| {
+            let wishes = checks.wishes(raw);
+            if wishes.is_none() {
+                let mend = "set transport = \"notifications\"".to_owned();
+                checks.add("transport", "only the notifications transport has a plan", mend);
+            }
+            wishes
+        })
     }
 
     /// Returns the JSON Schema of the configuration, generated from the types that read it.
     #[must_use]
     pub fn schema() -> Value {
         schemars::schema_for!(RawConfig).to_value()
+    }
+}
+
+/// Checks a text against the schema, then with `check`.
+fn checked<T>(
+    json: &str,
+    environment: &dyn Environment,
+    check: impl FnOnce(&mut Checks<'_>, &RawConfig) -> Option<T>,
+) -> Result<T, Vec<Fault>> {
+    let text = if json.trim().is_empty() { "{}" } else { json };
+    let mut value: Value = serde_json::from_str(text)
+        .map_err(|error| vec![fault("", format!("configuration is not JSON: {error}"), None)])?;
+    let mut checks = Checks {
+        faults: config_faults::check(&Config::schema(), &value),
+        environment,
+    };
+    // What the schema refuses is taken out, so that the checks across keys still see the rest.
+    for fault in &checks.faults {
+        remove(&mut value, &fault.path);
+    }
+    match RawConfig::deserialize(&value) {
+        Ok(raw) => match check(&mut checks, &raw) {
+            Some(checked) if checks.faults.is_empty() => Ok(checked),
+            _ => Err(checks.faults),
+        },
+        Err(error) if checks.faults.is_empty() => Err(vec![fault("", error.to_string(), None)]),
+        Err(_) => Err(checks.faults),
     }
 }
 

@@ -102,6 +102,15 @@ pub(crate) struct Scratch<'a> {
     order: Vec<u32>,
 }
 
+impl<'a> Scratch<'a> {
+    /// Returns the event's token as it stood in the frame; empty if there is none.
+    pub(crate) fn event_body(&self) -> &'a str {
+        // The last of several wins; the one that became members is marked like those that were replaced.
+        let found = self.envelope.iter().rfind(|member| member.key == EVENT_BODY);
+        found.map_or("", |member| member.token)
+    }
+}
+
 impl Scratch<'_> {
     /// More members than this, and the memory is given back: one monstrous frame must not cost for ever.
     const KEPT_MEMBERS: usize = 1024;

@@ -15,7 +15,9 @@ use super::boundary::{Failure, guard, read_sized, read_text, write_sized, write_
 use super::log::{self, is_in_callback};
 use super::registry::{self, Entry, Lent, with_source};
 use crate::queue::{NoRecords, PullLimits, Slice};
-use crate::source::{self, OpenError, Source};
+use crate::source::{self, OpenError, PositionError, Source};
+use crate::spool::SpoolError;
+use crate::store::ResumeError;
 
 /// Records that one pull gives at most, whatever the host asks for.
 const MAX_RECORDS: usize = 8192;
@@ -138,7 +140,12 @@ pub unsafe extern "C" fn esp_open(
 fn open_failure(error: &OpenError) -> Failure {
     let status = match error {
         OpenError::Config(_) => status::CONFIG,
-        OpenError::Io(_) => status::IO,
+        OpenError::Spool {
+            source: SpoolError::Busy { .. },
+            ..
+        } => status::BUSY,
+        OpenError::Spool { source, .. } if !source.is_retryable() => status::CONFIG,
+        OpenError::Io(_) | OpenError::Spool { .. } => status::IO,
     };
     Failure::new(status, error.to_string())
 }
@@ -150,19 +157,26 @@ fn open_failure(error: &OpenError) -> Failure {
 /// * `error` is NULL or points to `esp_error` with `struct_size` set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn esp_resume(source: u64, token: EspStr, error: *mut EspError) -> Status {
-    with_source(source, error, |_| {
-        read_text(token, "token")?;
-        Err(no_spool("esp_resume"))
+    with_source(source, error, |entry| {
+        let token = read_text(token, "token")?;
+        entry
+            .source
+            .resume(&token)
+            .map_err(|error| position_failure("esp_resume", &error))?;
+        Ok(status::OK)
     })
 }
 
-fn no_spool(function: &str) -> Failure {
-    Failure::new(
-        status::UNSUPPORTED,
-        format!(
-            "{function}: this source keeps its records in memory (spool.mode = \"memory\") and has no positions"
-        ),
-    )
+fn position_failure(function: &str, error: &PositionError) -> Failure {
+    let status = match error {
+        PositionError::NoSpool => status::UNSUPPORTED,
+        PositionError::NotHandedOut(_) | PositionError::Resume(ResumeError::NoToken) => {
+            status::INVALID_ARGUMENT
+        }
+        PositionError::Resume(ResumeError::AlreadyPulled(_)) => status::STATE,
+        PositionError::Resume(ResumeError::Spool(_)) => status::IO,
+    };
+    Failure::new(status, format!("{function}: {error}"))
 }
 
 /// See `plugin_abi::functions::esp_next_batch`.
@@ -340,15 +354,20 @@ pub unsafe extern "C" fn esp_commit(source: u64, sequence: u64, error: *mut EspE
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn esp_token(
     source: u64,
-    _sequence: u64,
+    sequence: u64,
     token: *mut EspText,
     error: *mut EspError,
 ) -> Status {
-    with_source(source, error, |_| {
+    with_source(source, error, |entry| {
         if token.is_null() {
             return Err(Failure::null("token"));
         }
-        Err(no_spool("esp_token"))
+        let text = entry.source.token(sequence);
+        write_text(
+            token,
+            &text.map_err(|error| position_failure("esp_token", &error))?,
+        )?;
+        Ok(status::OK)
     })
 }
 

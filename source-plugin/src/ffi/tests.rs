@@ -22,7 +22,7 @@ fn error() -> EspError {
 fn open() -> u64 {
     let config = r#"{"transport": "events", "region": "us-east-1",
         "client_id": {"file": "/dev/null"}, "client_secret": {"file": "/dev/null"},
-        "endpoints": {"login": "http://127.0.0.1:9", "events": "ws://127.0.0.1:9/ws"}}"#;
+        "spool": {"mode": "memory"}, "endpoints": {"login": "http://127.0.0.1:9", "events": "ws://127.0.0.1:9/ws"}}"#;
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "not-a-secret-just-text").unwrap();

@@ -4,7 +4,7 @@
 //! neither `id` nor `conversationId`. Invariant: a conversation's id is never the identity of an event, so that later
 //! events of a conversation are not taken for duplicates of its first.
 
-use super::{Defaulted, EventTime, Facts, Field, NO_IDENTITY};
+use super::{Defaulted, EventTime, Facts, Field, NO_IDENTITY, Participants};
 use crate::decode::{Fault, Transport};
 use crate::identity::{Identity, KeyBuilder};
 use crate::json::{self, Member, Text};
@@ -158,7 +158,7 @@ pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<
         written_time,
         direction: direction.map_or(Field::Null, Field::Token),
         duration: duration.map_or(Field::Number(0), Field::Token),
-        participants: participants.unwrap_or("[]"),
+        participants: participants.map_or(Participants::NONE, Participants::AsItCame),
         metadata: metadata.unwrap_or("{}"),
         defaulted,
     })

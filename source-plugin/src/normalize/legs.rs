@@ -22,7 +22,7 @@ use crate::timestamp;
 use crate::topic::{Family, Topic};
 
 /// Arrays of communications in the nested layout.
-const COMMUNICATIONS: [&str; 11] = [
+pub(crate) const COMMUNICATIONS: [&str; 11] = [
     "calls",
     "callbacks",
     "chats",
@@ -149,7 +149,8 @@ fn communication_direction<'a>(cursor: &mut Cursor<'a>) -> Option<Cow<'a, str>> 
     found
 }
 
-fn direction(token: &str) -> Option<Cow<'_, str>> {
+/// Reads a direction; `None` if it is unknown.
+pub(super) fn direction(token: &str) -> Option<Cow<'_, str>> {
     let text = Text::read_non_empty(token)?.text;
     if text.eq_ignore_ascii_case("unknown") {
         return None;

@@ -1,16 +1,19 @@
 //! The normalized event: one form for both transports, written once.
 //!
 //! Responsible for the event's JSON and its member order. Refuses to lose anything: a raw member is left out of
-//! `payload.extra` (or `origin.envelope`) only if the very same JSON token stands in a field of its own. Invariant:
+//! `payload.extra` (or `origin.envelope`) only if the very same JSON token stands in a field of its own; a list of
+//! participants that is brought into another shape stands in both. Invariant:
 //! [`reconstruct`] of what is written here gives the raw frame back, number text included.
 
 mod events;
 mod legs;
 mod notifications;
+mod participants;
 mod reconstruct;
 
 use std::borrow::Cow;
 
+pub(crate) use legs::COMMUNICATIONS;
 pub use reconstruct::{reconstruct, reconstruct_text};
 
 use crate::decode::{Fault, Scratch, Transport};
@@ -101,6 +104,36 @@ impl Defaulted {
     }
 }
 
+/// What `payload.participants` is written from.
+#[derive(Clone, Copy, Debug)]
+enum Participants<'f> {
+    /// A list that goes out as it came.
+    AsItCame(&'f str),
+    /// A raw list to bring into the one shape; it stands in `payload.extra` too.
+    InOneShape {
+        raw: &'f str,
+        /// Of a topic of one medium.
+        medium: Option<&'static str>,
+    },
+}
+
+impl Participants<'_> {
+    const NONE: Self = Self::AsItCame("[]");
+
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::AsItCame(list) => out.extend_from_slice(list.as_bytes()),
+            Self::InOneShape { raw, medium } => {
+                let omitted = participants::write(out, raw, medium);
+                if omitted > 0 {
+                    out.extend_from_slice(b",\"participantsOmitted\":");
+                    out.extend_from_slice(itoa::Buffer::new().format(omitted).as_bytes());
+                }
+            }
+        }
+    }
+}
+
 /// Everything of an event but its id and its time of receipt.
 #[derive(Debug)]
 pub(crate) struct Facts<'f> {
@@ -116,7 +149,7 @@ pub(crate) struct Facts<'f> {
     written_time: Option<[u8; 24]>,
     direction: Field<'f>,
     duration: Field<'f>,
-    participants: &'f str,
+    participants: Participants<'f>,
     metadata: &'f str,
     defaulted: Defaulted,
 }
@@ -186,7 +219,7 @@ pub(crate) fn write_event(
     out.extend_from_slice(b",\"duration\":");
     facts.duration.write(out);
     out.extend_from_slice(b",\"participants\":");
-    out.extend_from_slice(facts.participants.as_bytes());
+    facts.participants.write(out);
     out.extend_from_slice(b",\"metadata\":");
     out.extend_from_slice(facts.metadata.as_bytes());
     out.extend_from_slice(b",\"extra\":");

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::{Defaulted, EventTime, Facts, Field, NO_IDENTITY, legs};
+use super::participants::topic_medium;
+use super::{Defaulted, EventTime, Facts, Field, NO_IDENTITY, Participants, legs};
 use crate::decode::{Fault, Scratch, Transport};
 use crate::identity::{Identity, KeyBuilder};
 use crate::json::{self, Member, Text};
@@ -37,14 +38,8 @@ pub(super) fn read<'f, 'a: 'f>(
     if let Some(at) = conversation_at {
         body[at].skip = true;
     }
-    let participants = carry(
-        body,
-        "participants",
-        json::is_array,
-        "participants",
-        &mut defaulted,
-    );
-    let metadata = carry(envelope, "metadata", json::is_object, "metadata", &mut defaulted);
+    let participants = participants(parsed.as_ref(), body, &mut defaulted);
+    let metadata = carry_metadata(envelope, &mut defaulted);
     let correlation_id = metadata.and_then(correlation_id).or_else(|| {
         json::find(envelope, "correlationId")
             .map(|found| found.1)
@@ -77,27 +72,43 @@ pub(super) fn read<'f, 'a: 'f>(
         written_time: None,
         direction: leg.direction.map_or(Field::Null, Field::Text),
         duration: leg.duration_ms.map_or(Field::Null, Field::Number),
-        participants: participants.unwrap_or("[]"),
+        participants,
         metadata: metadata.unwrap_or("{}"),
         defaulted,
     })
 }
 
-fn carry<'a>(
-    members: &mut [Member<'a>],
-    name: &str,
-    fits: fn(&str) -> bool,
-    own_name: &str,
+/// Finds the list of participants; unlike other members it stays among the rest, because what is written of it is no
+/// token of the frame.
+fn participants<'a>(
+    topic: Option<&Topic<'_>>,
+    body: &[Member<'a>],
     defaulted: &mut Defaulted,
-) -> Option<&'a str> {
-    match json::find(members, name) {
-        Some((at, token)) if fits(token) => {
-            members[at].skip = true;
+) -> Participants<'a> {
+    match json::find(body, "participants") {
+        Some((_, raw)) if json::is_array(raw) => Participants::InOneShape {
+            raw,
+            medium: topic
+                .filter(|topic| topic.family == Family::Snapshot)
+                .and_then(|topic| topic_medium(topic.kind.rsplit('.').next()?)),
+        },
+        Some(_) => Participants::NONE,
+        None => {
+            defaulted.add("participants");
+            Participants::NONE
+        }
+    }
+}
+
+fn carry_metadata<'a>(envelope: &mut [Member<'a>], defaulted: &mut Defaulted) -> Option<&'a str> {
+    match json::find(envelope, "metadata") {
+        Some((at, token)) if json::is_object(token) => {
+            envelope[at].skip = true;
             Some(token)
         }
         Some(_) => None,
         None => {
-            defaulted.add(own_name);
+            defaulted.add("metadata");
             None
         }
     }

@@ -60,13 +60,7 @@ pub fn reconstruct_text(event: &str) -> Option<String> {
         "conversationId",
         own("conversationId"),
     );
-    give_back(
-        &mut extra,
-        &defaulted,
-        "participants",
-        "participants",
-        field("participants"),
-    );
+    // The raw list of participants stands in `extra`; the one in the payload is no token of the frame.
     let body = text(&extra)?;
     give_back(&mut envelope, &defaulted, "topicName", "topic", topic);
     give_back(

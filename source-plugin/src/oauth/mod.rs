@@ -25,7 +25,7 @@ pub use answer::Grant;
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Why there is no token. Each text begins with what happened, and ends with how to mend it where someone can.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum OauthError {
     /// 401, or 400 `invalid_client`: also what a wrong region looks like.
     #[error(
@@ -136,7 +136,7 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    fn of(error: &reqwest::Error) -> Self {
+    pub(crate) fn of(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             Self::Deadline
         } else if tls::is_failure(error) {
@@ -214,6 +214,12 @@ impl TokenSource {
         self.cached = None;
     }
 
+    /// When the cached token is to be renewed, and when it expires.
+    pub(crate) fn life(&self) -> Option<(Instant, Instant)> {
+        let cached = self.cached.as_ref()?;
+        Some((cached.renew_at, cached.expires_at))
+    }
+
     /// Logs in, past the cache.
     ///
     /// # Errors
@@ -267,7 +273,7 @@ impl TokenSource {
 ///
 /// # Source
 /// RFC 9110, section 6.6.1.
-fn parse_date(value: &str) -> Option<i64> {
+pub(crate) fn parse_date(value: &str) -> Option<i64> {
     let parser = jiff::fmt::rfc2822::DateTimeParser::new();
     let date = parser.parse_timestamp(value.trim()).ok()?;
     Some(date.as_second())

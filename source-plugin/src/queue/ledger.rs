@@ -18,7 +18,7 @@ pub struct RecordCounts {
     pub committed: u64,
     /// Given up: damaged, or still queued at the deadline of a drain without a spool.
     pub evicted: u64,
-    /// Queued, or handed out and not committed.
+    /// Queued, in the spool only, or handed out and not committed.
     pub uncommitted: u64,
 }
 
@@ -44,12 +44,29 @@ impl Run {
     }
 }
 
+/// Records of one hand-out, or of several that were joined.
+#[derive(Clone, Copy, Debug)]
+struct Unresolved {
+    last: u64,
+    bytes: usize,
+    /// When the oldest of them was received, microseconds since 1970 UTC.
+    received_us: i64,
+}
+
+/// Most hand-outs whose age is followed one by one; beyond it the latest are taken together.
+const MAX_UNRESOLVED: usize = 1024;
+
 /// Follows every record from append to commit.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     queued: usize,
+    /// In the spool and not in the queue.
+    behind: u64,
+    behind_bytes: u64,
     handed_out: VecDeque<Run>,
+    unresolved: VecDeque<Unresolved>,
     last_handed_out: u64,
+    recovered: u64,
     appended: u64,
     committed: u64,
     evicted: u64,
@@ -59,6 +76,91 @@ impl Ledger {
     pub(super) fn append(&mut self, records: usize) {
         self.queued += records;
         self.appended += records as u64;
+    }
+
+    /// Records that an earlier process left in the spool.
+    pub(super) fn recover(&mut self, records: u64, bytes: u64) {
+        self.recovered += records;
+        self.behind += records;
+        self.behind_bytes += bytes;
+    }
+
+    /// Records that are in the spool and not queued.
+    pub(super) fn append_behind(&mut self, records: usize, bytes: usize) {
+        self.appended += records as u64;
+        self.behind += records as u64;
+        self.behind_bytes += bytes as u64;
+    }
+
+    /// Records that were read from the spool and queued.
+    pub(super) fn catch_up(&mut self, records: usize, bytes: usize) {
+        self.queued += records;
+        self.leave_behind(records as u64, bytes as u64);
+    }
+
+    /// Records of the spool that need not be delivered, since the host has them.
+    pub(super) fn skip(&mut self, records: u64, bytes: u64) {
+        self.committed += records;
+        self.leave_behind(records, bytes);
+    }
+
+    /// Queued records that need not be delivered.
+    pub(super) fn skip_queued(&mut self, records: usize) {
+        self.queued = self.queued.saturating_sub(records);
+        self.committed += records as u64;
+    }
+
+    /// The spool has been read to its end: what has not come out of it cannot be read.
+    pub(super) fn evict_behind(&mut self) {
+        self.evicted += self.behind;
+        (self.behind, self.behind_bytes) = (0, 0);
+    }
+
+    /// What is queued stays in the spool, for the next process.
+    pub(super) fn return_queued(&mut self, bytes: usize) {
+        self.behind += self.queued as u64;
+        self.behind_bytes += bytes as u64;
+        self.queued = 0;
+    }
+
+    fn leave_behind(&mut self, records: u64, bytes: u64) {
+        self.behind = self.behind.saturating_sub(records);
+        self.behind_bytes = self.behind_bytes.saturating_sub(bytes);
+    }
+
+    pub(super) fn behind(&self) -> u64 {
+        self.behind
+    }
+
+    pub(super) fn behind_bytes(&self) -> u64 {
+        self.behind_bytes
+    }
+
+    /// Notes the size of what a pull gave and when the first of it was received.
+    pub(super) fn hand_out_ended(&mut self, bytes: usize, received_us: i64) {
+        let last = self.last_handed_out;
+        if self.unresolved.len() >= MAX_UNRESOLVED
+            && let Some(latest) = self.unresolved.back_mut()
+        {
+            latest.last = last;
+            latest.bytes += bytes;
+            return;
+        }
+        self.unresolved.push_back(Unresolved {
+            last,
+            bytes,
+            received_us,
+        });
+    }
+
+    /// When the oldest record that was handed out and is not committed was received, at the latest.
+    pub(super) fn oldest_received_us(&self) -> Option<i64> {
+        self.unresolved.front().map(|oldest| oldest.received_us)
+    }
+
+    /// Bytes of the hand-outs of which something is not committed.
+    pub(super) fn unresolved_bytes(&self) -> usize {
+        self.unresolved.iter().map(|unresolved| unresolved.bytes).sum()
     }
 
     pub(super) fn hand_out(&mut self, sequence: u64) {
@@ -86,6 +188,13 @@ impl Ledger {
                 last_handed_out: self.last_handed_out,
             });
         }
+        while self
+            .unresolved
+            .front()
+            .is_some_and(|oldest| oldest.last <= sequence)
+        {
+            self.unresolved.pop_front();
+        }
         while let Some(run) = self.handed_out.front_mut() {
             if run.last <= sequence {
                 self.committed += run.len();
@@ -112,11 +221,11 @@ impl Ledger {
     pub(super) fn counts(&self, waiting: u64) -> RecordCounts {
         let handed_out: u64 = self.handed_out.iter().map(|run| run.len()).sum();
         RecordCounts {
-            recovered: 0,
+            recovered: self.recovered,
             appended: self.appended,
             committed: self.committed,
             evicted: self.evicted,
-            uncommitted: waiting + handed_out,
+            uncommitted: waiting + self.behind + handed_out,
         }
     }
 }
@@ -174,10 +283,10 @@ mod tests {
     proptest! {
         /// Against a model that keeps every number in a list.
         #[test]
-        fn counts_agree_with_a_list_of_numbers(steps in prop::collection::vec((0_u8..4, 0_u64..12), 1..200)) {
+        fn counts_agree_with_a_list_of_numbers(steps in prop::collection::vec((0_u8..8, 0_u64..12), 1..200)) {
             let mut ledger = Ledger::default();
             let (mut queued, mut handed, mut next) = (Vec::new(), Vec::new(), 1_u64);
-            let (mut committed, mut evicted, mut last) = (0_u64, 0_u64, 0_u64);
+            let (mut committed, mut evicted, mut last, mut behind) = (0_u64, 0_u64, 0_u64, 0_u64);
             for (step, amount) in steps {
                 match step {
                     0 => {
@@ -202,18 +311,44 @@ mod tests {
                         committed += (before - handed.len()) as u64;
                         prop_assert!(ledger.commit(last + 1 + amount).is_err());
                     }
-                    _ => if amount == 0 {
+                    3 => if amount == 0 {
                         evicted += queued.len() as u64;
                         queued.clear();
                         ledger.evict_queued();
                     },
+                    4 => if behind > 0 || queued.is_empty() {
+                        // what is behind is behind everything that is queued
+                        behind += amount;
+                        ledger.append_behind(usize::try_from(amount).unwrap(), 10 * usize::try_from(amount).unwrap());
+                    },
+                    5 => {
+                        let read = amount.min(behind);
+                        behind -= read;
+                        for _ in 0..read {
+                            next += 1;
+                            queued.push(next);
+                        }
+                        ledger.catch_up(usize::try_from(read).unwrap(), 10 * usize::try_from(read).unwrap());
+                    }
+                    6 => {
+                        let skipped = amount.min(behind);
+                        behind -= skipped;
+                        committed += skipped;
+                        ledger.skip(skipped, 10 * skipped);
+                    }
+                    _ => if amount == 0 {
+                        evicted += behind;
+                        behind = 0;
+                        ledger.evict_behind();
+                    },
                 }
+                prop_assert_eq!((ledger.behind(), ledger.behind_bytes()), (behind, 10 * behind));
                 let counts = ledger.counts(queued.len() as u64);
                 prop_assert_eq!(ledger.queued(), queued.len());
                 prop_assert_eq!(counts.law(), 0);
                 prop_assert_eq!(counts.committed, committed);
                 prop_assert_eq!(counts.evicted, evicted);
-                prop_assert_eq!(counts.uncommitted, (queued.len() + handed.len()) as u64);
+                prop_assert_eq!(counts.uncommitted, (queued.len() + handed.len()) as u64 + behind);
             }
         }
     }

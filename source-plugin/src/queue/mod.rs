@@ -12,12 +12,13 @@ mod ledger;
 mod readiness;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::record::Chunk;
+use crate::bell::Bell;
+use crate::record::{Chunk, Record};
 
 use ledger::Ledger;
 pub use ledger::RecordCounts;
@@ -105,6 +106,40 @@ pub struct Slice {
     pub end: usize,
 }
 
+impl Slice {
+    /// Returns the number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Says whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Returns the records in order.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        (self.start..self.end).filter_map(|index| self.chunk.record(index))
+    }
+
+    /// Returns the bytes that count against the queue's bound.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        if self.start == 0 && self.end == self.chunk.len() {
+            self.chunk.size_bytes()
+        } else {
+            self.records().map(|record| record.size_bytes()).sum()
+        }
+    }
+}
+
+/// Something was pulled already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("records have been pulled already; resume right after opening")]
+pub struct AlreadyPulled;
+
 /// The commit named a record that has not been handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("sequence {sequence} has not been handed out; the last one handed out is {last_handed_out}")]
@@ -125,6 +160,9 @@ struct State {
     interrupted: bool,
     closed: bool,
     pulling: bool,
+    has_been_pulled: bool,
+    /// When the first record was received that is in the spool and not queued, microseconds since 1970 UTC.
+    behind_since_us: Option<i64>,
 }
 
 /// See the module documentation.
@@ -135,6 +173,8 @@ pub struct Queue {
     ready: Condvar,
     room_made: Notify,
     readiness: Readiness,
+    /// The queue is a cache of the spool's tail: what leaves it unread is still there, and who fills it up is told.
+    spooled: OnceLock<Arc<Bell>>,
 }
 
 impl Queue {
@@ -149,7 +189,18 @@ impl Queue {
             ready: Condvar::new(),
             room_made: Notify::new(),
             readiness: Readiness::try_new()?,
+            spooled: OnceLock::new(),
         })
+    }
+
+    /// Makes the queue a cache of a spool's tail, with `recovered` records of `recovered_bytes` that an earlier process
+    /// left in it: it rings when it wants more of them. Only the first call counts.
+    pub(crate) fn attach_spool(&self, bell: Arc<Bell>, recovered: u64, recovered_bytes: u64) {
+        if self.spooled.set(bell).is_ok() {
+            let mut state = self.lock();
+            state.ledger.recover(recovered, recovered_bytes);
+            self.readiness.set(self.is_readable(&state));
+        }
     }
 
     /// Returns the bounds.
@@ -172,21 +223,93 @@ impl Queue {
     /// Appends a chunk, also beyond the bounds: asking first is the producer's duty, and control records may exceed
     /// them. An empty chunk changes nothing.
     pub fn publish(&self, chunk: Chunk) {
-        if chunk.is_empty() {
-            return;
-        }
-        let mut state = self.lock();
-        state.bytes += chunk.size_bytes();
-        state.ledger.append(chunk.len());
         let end = chunk.len();
-        state.chunks.push_back(Slice {
+        let slice = Slice {
             chunk: Arc::new(chunk),
             start: 0,
             end,
-        });
+        };
+        self.push(slice, |ledger, records, _| ledger.append(records));
+    }
+
+    /// Appends records that are in the spool, and nothing before them is behind.
+    pub(crate) fn publish_tail(&self, slice: Slice) {
+        self.push(slice, |ledger, records, _| ledger.append(records));
+    }
+
+    /// Appends records that were read from the spool.
+    pub(crate) fn catch_up(&self, slice: Slice) {
+        self.push(slice, Ledger::catch_up);
+    }
+
+    fn push(&self, slice: Slice, book: impl FnOnce(&mut Ledger, usize, usize)) {
+        if slice.is_empty() {
+            return;
+        }
+        let bytes = slice.size_bytes();
+        let mut state = self.lock();
+        state.bytes += bytes;
+        book(&mut state.ledger, slice.len(), bytes);
+        state.chunks.push_back(slice);
         self.readiness.set(self.is_readable(&state));
         drop(state);
         self.ready.notify_all();
+    }
+
+    /// Notes records that are in the spool and do not fit into the queue; the first of them was received at
+    /// `received_us`, microseconds since 1970 UTC.
+    pub(crate) fn fall_behind(&self, records: usize, bytes: usize, received_us: i64) {
+        let mut state = self.lock();
+        state.ledger.append_behind(records, bytes);
+        state.behind_since_us.get_or_insert(received_us);
+    }
+
+    /// Notes records of the spool that the host has already.
+    pub(crate) fn skip(&self, records: u64, bytes: u64) {
+        self.lock().ledger.skip(records, bytes);
+    }
+
+    /// Notes that everything in the spool has been read; what is still behind could not be, and is returned.
+    pub(crate) fn caught_up(&self) -> u64 {
+        let mut state = self.lock();
+        let lost = state.ledger.behind();
+        state.ledger.evict_behind();
+        state.behind_since_us = None;
+        self.readiness.set(self.is_readable(&state));
+        drop(state);
+        // who waits for the end may have it now
+        self.ready.notify_all();
+        lost
+    }
+
+    /// Takes out what is queued up to and including `sequence`: the host has it already.
+    ///
+    /// # Errors
+    /// [`AlreadyPulled`] after the first pull; not retryable.
+    pub(crate) fn skip_to(&self, sequence: u64) -> Result<(), AlreadyPulled> {
+        let mut state = self.lock();
+        if state.has_been_pulled {
+            return Err(AlreadyPulled);
+        }
+        while let Some(front) = state.chunks.front_mut() {
+            let start = front.start;
+            let records = (start..front.end).filter_map(|index| front.chunk.record(index));
+            let (mut skipped, mut bytes) = (0, 0);
+            for record in records.take_while(|record| record.sequence() <= sequence) {
+                skipped += 1;
+                bytes += record.size_bytes();
+            }
+            front.start += skipped;
+            let is_done = front.start == front.end;
+            state.bytes = state.bytes.saturating_sub(bytes);
+            state.ledger.skip_queued(skipped);
+            if !is_done {
+                break;
+            }
+            state.chunks.pop_front();
+        }
+        self.readiness.set(self.is_readable(&state));
+        Ok(())
     }
 
     /// Waits until the queue is below `share` (0.0 to 1.0) of both bounds, or closed.
@@ -261,15 +384,20 @@ impl Queue {
             return Err(NoRecords::Busy);
         }
         state.pulling = true;
+        state.has_been_pulled = true;
         let (mut state, reason) = self.wait_for_records(state, limits);
         let result = match reason {
             Some(reason) => Err(reason),
             None => Ok(self.take(&mut state, limits)),
         };
         state.pulling = false;
+        let wants_more = state.ledger.behind() > 0 && self.has_much_room(&state);
         drop(state);
         if result.is_ok() {
             self.room_made.notify_waiters();
+        }
+        if wants_more && let Some(bell) = self.spooled.get() {
+            bell.ask_for_records();
         }
         result
     }
@@ -297,7 +425,7 @@ impl Queue {
             if !state.chunks.is_empty() {
                 break;
             }
-            if let Some(ending) = &state.ending {
+            if let Some(ending) = state.ending.as_ref().filter(|_| state.ledger.behind() == 0) {
                 let ending = ending.clone();
                 return (state, Some(NoRecords::Ended(ending)));
             }
@@ -310,7 +438,7 @@ impl Queue {
         let linger_until = Instant::now() + limits.linger;
         while state.ledger.queued() < limits.max_records
             && state.bytes < limits.max_bytes
-            && state.ending.is_none()
+            && (state.ending.is_none() || state.ledger.behind() > 0)
             && !state.interrupted
             && !state.closed
         {
@@ -324,9 +452,24 @@ impl Queue {
         (state, reason)
     }
 
+    /// Says whether half of both bounds is free, so that filling up is worth a read.
+    fn has_much_room(&self, state: &State) -> bool {
+        state.ledger.queued() <= self.bounds.max_records / 2 && state.bytes <= self.bounds.max_bytes / 2
+    }
+
+    /// Says whether half of both bounds is free.
+    pub(crate) fn wants_records(&self) -> bool {
+        self.has_much_room(&self.lock())
+    }
+
     fn take(&self, state: &mut State, limits: &PullLimits) -> Vec<Slice> {
         let mut slices = Vec::new();
         let (mut records, mut bytes) = (0_usize, 0_usize);
+        let first_received_us = state
+            .chunks
+            .front()
+            .and_then(|front| front.records().next())
+            .map(|record| record.received_time_us());
         while let Some(front) = state.chunks.front_mut() {
             let start = front.start;
             while front.start < front.end && records < limits.max_records {
@@ -356,15 +499,22 @@ impl Queue {
             state.chunks.pop_front();
         }
         state.bytes = state.bytes.saturating_sub(bytes);
+        if let Some(received_us) = first_received_us {
+            state.ledger.hand_out_ended(bytes, received_us);
+        }
         self.readiness.set(self.is_readable(state));
         slices
     }
 
-    /// Evicts what is queued and returns the ending to answer.
+    /// Evicts what is queued, unless it is in a spool, and returns the ending to answer.
     fn discard(&self, state: &mut State) -> Ending {
+        if self.spooled.get().is_some() {
+            state.ledger.return_queued(state.bytes);
+        } else {
+            state.ledger.evict_queued();
+        }
         state.chunks.clear();
         state.bytes = 0;
-        state.ledger.evict_queued();
         let ending = state.ending.get_or_insert_with(Ending::drained).clone();
         self.readiness.set(self.is_readable(state));
         ending
@@ -378,10 +528,31 @@ impl Queue {
         self.lock().ledger.commit(sequence)
     }
 
+    /// Returns the highest sequence handed out so far, 0 if none.
+    #[cfg(test)]
+    pub(crate) fn last_handed_out(&self) -> u64 {
+        self.lock().ledger.last_handed_out()
+    }
+
     /// Says whether a record of this sequence has been handed out.
     #[must_use]
     pub fn was_handed_out(&self, sequence: u64) -> bool {
         sequence <= self.lock().ledger.last_handed_out()
+    }
+
+    /// Returns what is not committed: bytes, and when the oldest of it was received.
+    #[must_use]
+    pub(crate) fn backlog(&self) -> Backlog {
+        let state = self.lock();
+        let queued = state.chunks.front().and_then(|front| front.records().next());
+        Backlog {
+            bytes: state.bytes as u64 + state.ledger.behind_bytes() + state.ledger.unresolved_bytes() as u64,
+            oldest_received_us: state
+                .ledger
+                .oldest_received_us()
+                .or(queued.map(|record| record.received_time_us()))
+                .or(state.behind_since_us),
+        }
     }
 
     /// Returns the records law's terms and the fill, in one snapshot.
@@ -406,7 +577,8 @@ impl Queue {
     }
 
     fn is_readable(&self, state: &State) -> bool {
-        state.interrupted || !state.chunks.is_empty() || state.ending.is_some()
+        // With records behind, a pull is what brings them.
+        state.interrupted || !state.chunks.is_empty() || state.ending.is_some() || state.ledger.behind() > 0
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Duration) -> MutexGuard<'a, State> {
@@ -420,6 +592,15 @@ impl Queue {
         // A panic while the lock was held poisons the source above; the counters stay readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Bytes of it; hand-outs that are committed in part count as a whole.
+    pub(crate) bytes: u64,
+    /// When the oldest of it was received, microseconds since 1970 UTC; `None` if there is nothing.
+    pub(crate) oldest_received_us: Option<i64>,
 }
 
 /// What waits for hand-out.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::backoff::Pace;
 use crate::oauth::OauthError;
+use crate::queue::Ending;
 use crate::subscription::SubscriptionError;
 use crate::transport::events::ConnectError;
 use crate::transport::socket::Loss;
@@ -23,6 +24,8 @@ pub(crate) enum FailureKind {
     Credentials,
     /// The configuration cannot work.
     Configuration,
+    /// The channel is no more; another one is to be made.
+    ChannelGone,
 }
 
 /// Why an attempt failed.
@@ -45,6 +48,40 @@ impl Failure {
             (FailureKind::Token, _) if repeated => Pace::Longest,
             (_, Some(floor)) => Pace::AtLeast(floor),
             _ => Pace::Usual,
+        }
+    }
+
+    /// What an attempt ends with while the source ends.
+    pub(crate) fn closed() -> Self {
+        Self {
+            kind: FailureKind::Transient,
+            text: "the source ends".to_owned(),
+            code: 0,
+            retry_after: None,
+        }
+    }
+
+    /// Returns how a source ends that fails in this way before it has ever listened; `None` if trying again may help.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        let status = match self.kind {
+            FailureKind::Credentials | FailureKind::Token => plugin_abi::status::AUTH,
+            FailureKind::Configuration => plugin_abi::status::CONFIG,
+            FailureKind::Transient | FailureKind::Throttled | FailureKind::ChannelGone => return None,
+        };
+        Some(self.ended(status, self.text.clone()))
+    }
+
+    /// Returns how a source ends whose attempts are used up.
+    pub(crate) fn gave_up(&self, attempts: u64) -> Ending {
+        let message = format!("gave up after {attempts} failed attempts: {}", self.text);
+        self.ended(plugin_abi::status::FAILED, message)
+    }
+
+    fn ended(&self, status: i32, message: String) -> Ending {
+        Ending {
+            status,
+            code: self.code.into(),
+            message,
         }
     }
 

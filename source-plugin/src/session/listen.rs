@@ -1,39 +1,35 @@
 //! Listening on an open connection: micro-batches, keep-alive, the full queue, and the loss that ends it.
 //!
 //! Refuses to wait while a frame is ready, and to take more than 512 frames or 256 KiB without giving timers and
-//! commands a turn. The silence clock runs only while we read, and only what is whole sets it back: neither a byte now
-//! and then of a frame, nor fragments without end with pongs between them, keep a connection.
+//! commands a turn. The silence clock runs only while we read.
+
+use std::time::Duration;
 
 use rand::Rng;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::status::State;
+use super::vigil::Vigil;
 use super::{Break, CLOSE_NORMAL, CLOSE_TOO_BIG, Failure, Link, RESUME_BELOW, Session};
-use crate::admission::{Frame, Outcome, Room};
+use crate::admission::{Outcome, Room};
 use crate::decode::ControlFrame;
 use crate::gap::{Cause, Detail, LossKind, escape};
 use crate::transport::socket::{Loss, Received, Socket};
 
 /// Most frames of one micro-batch.
-const BATCH_FRAMES: usize = 512;
+pub(super) const BATCH_FRAMES: usize = 512;
 
 /// Bytes of frames after which a micro-batch ends.
-const BATCH_BYTES: usize = 256 * 1024;
+pub(super) const BATCH_BYTES: usize = 256 * 1024;
 
-/// A message of which fragments have come, but not the last. Fragments wake nobody: `since` is the first look after the
-/// first of them, a ping's interval later at most.
-#[derive(Clone, Copy)]
-struct Unfinished {
-    number: u64,
-    since: Instant,
-}
+/// Time between two notes that the socket had nothing more: as often as the spool marks it.
+pub(super) const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// Why a micro-batch ended.
 enum Pause {
     /// Nothing is ready, or it was long enough.
     Wait,
-    /// The queue is full; the frame that did not fit is held.
+    /// The queue is full and the frame that did not fit is held, or the spool takes no record.
     Full,
     /// The connection is over.
     Lost(Cause, Loss, u16),
@@ -45,7 +41,7 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Listens until the connection is over, then records the gap and closes it.
     pub(super) async fn listen(&mut self) -> Break {
         let (pause, from_us) = self.batches().await;
-        let now_us = self.clock.now_us();
+        let now_us = self.intake.clock.now_us();
         if let Some(since) = self.subscribed_at {
             self.backoff.connection_lasted(since.elapsed());
         }
@@ -62,16 +58,16 @@ impl<L: Link, R: Rng> Session<L, R> {
                 (Cause::Reconnect, detail, CLOSE_NORMAL, Break::Failed(failure))
             }
             Pause::Full | Pause::Wait => {
-                let detail = Detail::new(LossKind::Local, Some("queue full"));
-                (Cause::QueueFull, detail, CLOSE_NORMAL, Break::QueueFull)
+                let (cause, reason) = self.intake.full();
+                let detail = Detail::new(LossKind::Local, Some(reason));
+                (cause, detail, CLOSE_NORMAL, Break::Full)
             }
         };
         if self.subscribed_at.is_some() {
-            self.interruptions
-                .absent(&mut self.admission, cause, detail, from_us, now_us);
+            self.intake.absent(cause, detail, from_us, now_us);
         }
-        self.publish();
-        self.status.enter(State::Disconnected);
+        self.intake.publish();
+        self.intake.status.enter(State::Disconnected);
         if let Some(socket) = self.socket.take() {
             socket.close(close_code, "").await;
         }
@@ -80,66 +76,55 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Takes micro-batches until the connection is over; returns why, and since when nothing is certain.
     async fn batches(&mut self) -> (Pause, i64) {
-        let keep_alive = self.settings.keep_alive;
-        let mut ping_at = Instant::now() + keep_alive.ping;
-        let mut silent_at = Instant::now() + keep_alive.silence;
+        let mut vigil = Vigil::new(self.settings.keep_alive, Instant::now());
         let mut grace_at = Some(Instant::now() + self.settings.subscribe_grace);
-        let mut unfinished: Option<Unfinished> = None;
+        let mut alive_at = Instant::now() + ALIVE_EVERY;
         loop {
             let Some(socket) = &mut self.socket else {
-                return (Pause::Wait, self.clock.now_us());
+                return (Pause::Wait, self.intake.clock.now_us());
             };
             grace_at = grace_at.filter(|_| self.subscribed_at.is_none());
-            let unfinished_at = unfinished.map(|message| message.since + keep_alive.silence);
+            let spooled_alive_at = self.intake.writer.as_ref().map(|_| alive_at);
             let wake_at = grace_at
                 .into_iter()
-                .chain(unfinished_at)
-                .fold(ping_at.min(silent_at), Instant::min);
+                .chain(spooled_alive_at)
+                .fold(vigil.wake_at(), Instant::min);
             let first = tokio::select! {
                 biased;
                 first = socket.next() => Some(first),
                 () = tokio::time::sleep_until(wake_at) => None,
             };
             let now = Instant::now();
+            if first.is_none() {
+                // The socket was asked first and had nothing.
+                self.note_alive(self.intake.clock.now_us());
+                alive_at = now + ALIVE_EVERY;
+            }
             let pause = match first {
                 Some(first) => {
-                    silent_at = now + keep_alive.silence;
+                    vigil.heard(now);
                     self.batch(first)
                 }
-                None if now >= silent_at => {
-                    Pause::Lost(Cause::Reconnect, Loss::new(LossKind::Silence, None), CLOSE_NORMAL)
-                }
-                None => Pause::Wait,
+                None => match vigil.silence(now) {
+                    Some(loss) => Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL),
+                    None => Pause::Wait,
+                },
             };
             match pause {
                 Pause::Wait => {}
                 Pause::Full => match self.stall().await {
-                    Ok(()) => {
-                        ping_at = Instant::now();
-                        silent_at = ping_at + keep_alive.silence;
-                        unfinished = None;
-                    }
+                    Ok(()) => vigil.resumed(Instant::now()),
                     Err(()) => return (Pause::Full, self.complete_us()),
                 },
                 // A close frame comes after everything that was sent: nothing before it is missing.
                 Pause::Lost(cause, loss, code) if loss.detail.kind == LossKind::Close => {
-                    return (Pause::Lost(cause, loss, code), self.clock.now_us());
+                    return (Pause::Lost(cause, loss, code), self.intake.clock.now_us());
                 }
                 over => return (over, self.complete_us()),
             }
             let number = self.socket.as_ref().and_then(Socket::unfinished);
-            unfinished = number.map(|number| match unfinished {
-                Some(same) if same.number == number => same,
-                _ => Unfinished { number, since: now },
-            });
-            if unfinished.is_some_and(|message| now >= message.since + keep_alive.silence) {
-                let loss = Loss::new(LossKind::Silence, Some("fragments of a message without its end"));
-                return (
-                    Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL),
-                    self.complete_us(),
-                );
-            }
-            if let Err(loss) = self.timers(&mut ping_at, &mut grace_at) {
+            let looked = vigil.look(number, now);
+            if let Err(loss) = looked.and_then(|()| self.timers(&mut vigil, &mut grace_at)) {
                 return (
                     Pause::Lost(Cause::Reconnect, loss, CLOSE_NORMAL),
                     self.complete_us(),
@@ -151,18 +136,17 @@ impl<L: Link, R: Rng> Session<L, R> {
     }
 
     /// Does what is due by now.
-    fn timers(&mut self, ping_at: &mut Instant, grace_at: &mut Option<Instant>) -> Result<(), Loss> {
+    fn timers(&mut self, vigil: &mut Vigil, grace_at: &mut Option<Instant>) -> Result<(), Loss> {
         let now = Instant::now();
         if grace_at.is_some_and(|at| now >= at) {
             *grace_at = None;
-            self.subscribed(self.clock.now_us());
-            self.publish();
+            self.subscribed(self.intake.clock.now_us());
+            self.intake.publish();
         }
-        if now >= *ping_at {
-            *ping_at = now + self.settings.keep_alive.ping;
-            self.status.update(|figures| figures.pings_total += 1);
+        if vigil.is_ping_due(now) {
+            self.intake.status.update(|figures| figures.pings_total += 1);
             if let Some(socket) = &mut self.socket {
-                socket.ping(self.clock.now_us())?;
+                socket.ping(self.intake.clock.now_us())?;
             }
         }
         Ok(())
@@ -170,33 +154,41 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Admits `first` and every frame that is ready, then publishes.
     fn batch(&mut self, first: Result<Received, Loss>) -> Pause {
-        self.admission.tell_uptime(self.clock.uptime_ms());
-        let vacancy = self.queue.room();
-        let vacancy = Room {
-            records: vacancy.records,
-            bytes: vacancy.bytes,
-        };
+        self.intake.admission.tell_uptime(self.intake.clock.uptime_ms());
+        let vacancy = self.intake.vacancy();
         let mut next = Some(first);
         let (mut frames, mut bytes) = (0, 0);
+        // When the socket was asked last, and when it was asked in vain: before the next line is reached.
+        let (mut asked_us, mut polled_us) = (0, None);
         let pause = loop {
             let received = match next {
-                None => break Pause::Wait,
+                None => {
+                    polled_us = Some(asked_us);
+                    break Pause::Wait;
+                }
                 Some(Err(loss)) => break self.lost(loss),
                 Some(Ok(received)) => received,
             };
             frames += 1;
-            bytes += size(&received);
-            let received_us = self.clock.now_us();
-            if let Err(pause) = self.frame(received, received_us, self.left_of(vacancy)) {
+            bytes += received.size_bytes();
+            let received_us = self.intake.clock.now_us();
+            if let Err(pause) = self.frame(received, received_us, self.intake.left_of(vacancy)) {
                 break pause;
             }
             if frames >= BATCH_FRAMES || bytes >= BATCH_BYTES {
                 break Pause::Wait;
             }
+            asked_us = received_us;
             next = self.socket.as_mut().and_then(|socket| socket.next_ready());
         };
-        self.publish();
-        pause
+        self.intake.publish();
+        if let Some(polled_us) = polled_us {
+            self.note_alive(polled_us);
+        }
+        match pause {
+            Pause::Wait if self.intake.is_blocked() => Pause::Full,
+            pause => pause,
+        }
     }
 
     /// Makes a dead letter of a message that was too large in fragments; everything else is only lost.
@@ -205,37 +197,21 @@ impl<L: Link, R: Rng> Session<L, R> {
             let code = loss.close_with;
             return Pause::Lost(Cause::Reconnect, loss, code);
         };
-        // The codec has thrown away what it read: the digest is that of no bytes.
-        let frame = Frame::Oversized {
-            length_bytes,
-            sha256: Sha256::digest([]).into(),
-            head: &[],
-        };
-        let now_us = self.clock.now_us();
-        // One dead letter without a body may stand above the bounds; held, it would outlive its connection.
-        let outcome = self.admission.admit(frame, now_us, Room::UNBOUNDED);
+        let now_us = self.intake.clock.now_us();
+        let outcome = self.intake.admit_unread(length_bytes, now_us);
         self.judge(&outcome, now_us);
         Pause::Lost(Cause::Oversized, loss, CLOSE_TOO_BIG)
     }
 
     /// Admits one frame; `received_us` is when it was read, which for a held one was some time ago.
     fn frame(&mut self, received: Received, received_us: i64, room: Room) -> Result<(), Pause> {
-        let frame = match &received {
-            Received::Pong => {
-                self.status.update(|figures| figures.pongs_total += 1);
-                return Ok(());
-            }
-            Received::Ping => return Ok(()),
-            Received::Text(text) => Frame::Text(text),
-            Received::Binary(bytes) => Frame::Binary(bytes),
-            Received::Oversized(oversized) => Frame::Oversized {
-                length_bytes: oversized.length_bytes,
-                sha256: oversized.sha256,
-                head: &oversized.head,
-            },
+        if let Received::Pong = received {
+            self.intake.status.update(|figures| figures.pongs_total += 1);
+        }
+        let Some(outcome) = self.intake.admit(&received, received_us, room) else {
+            return Ok(());
         };
-        let outcome = self.admission.admit(frame, received_us, room);
-        let now_us = self.clock.now_us();
+        let now_us = self.intake.clock.now_us();
         self.judge(&outcome, now_us);
         match outcome {
             Outcome::Full => {
@@ -255,13 +231,13 @@ impl<L: Link, R: Rng> Session<L, R> {
     fn judge(&mut self, outcome: &Outcome, now_us: i64) {
         match outcome {
             Outcome::Event => {
-                self.interruptions.accepted(&mut self.admission, now_us);
+                self.intake.accepted(now_us);
                 self.subscribed(now_us);
             }
-            Outcome::DeadLetter { .. } => self.interruptions.accepted(&mut self.admission, now_us),
+            Outcome::DeadLetter { .. } => self.intake.accepted(now_us),
             Outcome::Dropped => {
                 let from_us = self.complete_us();
-                self.interruptions.dropped(&mut self.admission, from_us, now_us);
+                self.intake.dropped(from_us, now_us);
                 self.subscribed(now_us);
             }
             Outcome::Duplicate { .. } | Outcome::Filtered => self.subscribed(now_us),
@@ -303,51 +279,45 @@ impl<L: Link, R: Rng> Session<L, R> {
         }
     }
 
-    /// Waits, without reading, until the held frame is admitted; fails if that takes longer than `stall_ms`.
+    /// Waits, without reading, until there is room and nothing is held; fails if that takes longer than `stall_ms`.
     async fn stall(&mut self) -> Result<(), ()> {
-        tracing::warn!("queue full, no longer reading");
-        self.status.enter_stalled();
+        let words = self.intake.words();
+        tracing::warn!("{}", words.stalled);
+        self.intake.status.enter_stalled();
         let deadline = Instant::now() + self.settings.stall;
         let mut share = RESUME_BELOW;
-        while self.held.is_some() {
-            if tokio::time::timeout_at(deadline, self.queue.wait_below(share))
+        while !self.is_relieved(RESUME_BELOW) {
+            if self.intake.broken_spool.is_some() {
+                return Err(());
+            }
+            if tokio::time::timeout_at(deadline, self.intake.room_made(share))
                 .await
                 .is_err()
             {
                 return Err(());
             }
-            let vacancy = self.queue.room();
-            self.admit_held(Room {
-                records: vacancy.records,
-                bytes: vacancy.bytes,
-            });
-            self.publish();
+            self.relieve();
             // A record larger than what is left below the first share fits an empty queue.
             share = 0.0;
         }
-        tracing::info!("queue has room, reading again");
+        tracing::info!("{}", words.resumed);
         let state = if self.subscribed_at.is_some() {
             State::Subscribed
         } else {
             State::Subscribing
         };
-        self.status.enter(state);
+        self.intake.status.enter(state);
         Ok(())
     }
 
-    /// Waits without a connection until there is room again and the held frame is admitted.
+    /// Waits without a connection until there is room again and nothing is held.
     pub(super) async fn room_again(&mut self) {
-        tracing::warn!("queue stayed full, connection closed until there is room");
+        tracing::warn!("{}", self.intake.words().closed);
         let mut share = RESUME_BELOW;
         loop {
-            self.queue.wait_below(share).await;
-            let vacancy = self.queue.room();
-            self.admit_held(Room {
-                records: vacancy.records,
-                bytes: vacancy.bytes,
-            });
-            self.publish();
-            if self.held.is_none() {
+            self.intake.room_made(share).await;
+            self.relieve();
+            if self.is_relieved(RESUME_BELOW) || self.intake.broken_spool.is_some() {
                 return;
             }
             share = 0.0;
@@ -356,37 +326,37 @@ impl<L: Link, R: Rng> Session<L, R> {
         }
     }
 
+    /// Offers again what is held and what is not written.
+    fn relieve(&mut self) {
+        self.admit_held(self.intake.vacancy());
+        self.intake.publish();
+    }
+
     /// Offers the held frame again; holds it further if there is still no room.
     pub(super) fn admit_held(&mut self, room: Room) {
         if let Some((received, received_us)) = self.held.take() {
-            self.admission.tell_uptime(self.clock.uptime_ms());
+            self.intake.admission.tell_uptime(self.intake.clock.uptime_ms());
             // A control frame is never held, since it needs no room. After a message that gives the connection up the
             // stream reads as ended, so that the next read, if there is one, brings the loss.
             let _pause = self.frame(received, received_us, room);
         }
     }
 
-    /// Returns what is left of the queue's room beside the records that are built and not published.
-    fn left_of(&self, vacancy: Room) -> Room {
-        let (records, bytes) = self.admission.open_chunk();
-        Room {
-            records: vacancy.records.saturating_sub(records),
-            bytes: vacancy.bytes.saturating_sub(bytes),
+    /// Says whether reading may go on: nothing is held, and the spool is below `share` of its bound.
+    fn is_relieved(&self, share: f64) -> bool {
+        self.held.is_none() && self.intake.has_room(share)
+    }
+
+    /// Notes that everything that had arrived by `time_us` is in the log.
+    fn note_alive(&self, time_us: i64) {
+        if self.subscribed_at.is_some() {
+            self.intake.note_alive(time_us);
         }
     }
 
     fn complete_us(&self) -> i64 {
         self.socket
             .as_ref()
-            .map_or_else(|| self.clock.now_us(), |socket| socket.complete_us())
-    }
-}
-
-fn size(received: &Received) -> usize {
-    match received {
-        Received::Text(text) => text.len(),
-        Received::Binary(bytes) => bytes.len(),
-        Received::Oversized(oversized) => oversized.head.len(),
-        Received::Ping | Received::Pong => 0,
+            .map_or_else(|| self.intake.clock.now_us(), |socket| socket.complete_us())
     }
 }

@@ -5,14 +5,16 @@
 //! admission has built are published before the next wait, so that the session may be stopped at any wait.
 
 mod failure;
+mod intake;
 mod interruptions;
 mod listen;
+pub(crate) mod notifications;
 mod outage;
 pub mod status;
 #[cfg(test)]
 mod tests;
+mod vigil;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -20,18 +22,17 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::admission::{Admission, Room};
+use crate::admission::Room;
 use crate::backoff::Backoff;
-use crate::clock::Clock;
 use crate::config::KeepAlive;
-use crate::gap::{Cause, Detail, LossKind};
-use crate::queue::{Ending, Queue};
+use crate::gap::LossKind;
+use crate::queue::Ending;
 use crate::subscription::Subscription;
 use crate::transport::socket::{Received, Socket};
 pub(crate) use failure::{Failure, FailureKind};
-use interruptions::Interruptions;
+pub(crate) use intake::Intake;
 use outage::Outage;
-use status::{State, Status};
+use status::State;
 
 /// RFC 6455 close code: the purpose of the connection is fulfilled.
 const CLOSE_NORMAL: u16 = 1000;
@@ -83,20 +84,16 @@ pub(crate) struct Settings {
 enum Break {
     /// It failed.
     Failed(Failure),
-    /// We closed it, because the queue stayed full.
-    QueueFull,
+    /// We closed it, because the queue or the spool stayed full.
+    Full,
 }
 
 /// See the module documentation.
 pub(crate) struct Session<L, R> {
     link: L,
-    admission: Admission,
-    queue: Arc<Queue>,
+    intake: Intake,
     backoff: Backoff<R>,
     settings: Settings,
-    clock: Arc<dyn Clock>,
-    status: Arc<Status>,
-    interruptions: Interruptions,
     session_token: SecretString,
     socket: Option<Socket>,
     /// Read, but not admitted for want of room.
@@ -111,34 +108,12 @@ pub(crate) struct Session<L, R> {
 }
 
 impl<L: Link, R: Rng> Session<L, R> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts that a test replaces, each of its own type"
-    )]
-    pub(crate) fn new(
-        link: L,
-        admission: Admission,
-        queue: Arc<Queue>,
-        backoff: Backoff<R>,
-        settings: Settings,
-        source: &str,
-        clock: Arc<dyn Clock>,
-        status: Arc<Status>,
-    ) -> Self {
-        let origin = crate::gap::Origin {
-            source: source.to_owned(),
-            topics: settings.subscription.events.clone(),
-        };
-        let interruptions = Interruptions::new(origin, Arc::clone(&status));
+    pub(crate) fn new(link: L, intake: Intake, backoff: Backoff<R>, settings: Settings) -> Self {
         Self {
             link,
-            admission,
-            queue,
+            intake,
             backoff,
             settings,
-            clock,
-            status,
-            interruptions,
             session_token: uuid::Uuid::new_v4().to_string().into(),
             socket: None,
             held: None,
@@ -151,14 +126,15 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Runs until a command stops it or it cannot go on. A sender that is gone counts as [`Command::Close`].
     pub(crate) async fn run(mut self, mut commands: watch::Receiver<Command>) {
+        self.intake.recover();
         let command = tokio::select! {
             biased;
             command = stop(&mut commands) => command,
             ending = self.live() => {
                 tracing::error!(error = ending.message, "source gives up");
-                self.status.enter(State::Failed);
-                self.publish();
-                self.queue.end(ending);
+                self.intake.status.enter(State::Failed);
+                self.intake.publish();
+                self.intake.queue.end(ending);
                 return;
             }
         };
@@ -170,27 +146,30 @@ impl<L: Link, R: Rng> Session<L, R> {
             }
         }
         tracing::info!("source ended");
-        self.status.enter(State::Ended);
+        self.intake.status.enter(State::Ended);
     }
 
     /// Stops reading, records the gap, ends the queue, and only then says goodbye to the server.
     async fn drain(&mut self) {
         tracing::info!("draining: no longer reading");
-        self.status.enter(State::Draining);
-        let now_us = self.clock.now_us();
+        self.intake.status.enter(State::Draining);
+        let now_us = self.intake.clock.now_us();
         // Closed by hand, not by a guard: what was held is one record above the bounds at most, and it is not lost.
         self.admit_held(Room::UNBOUNDED);
         if self.has_subscribed {
             // A gap that is already open ends where the stop begins: from here on the cause is another.
-            self.interruptions.listening(&mut self.admission, now_us);
+            self.intake.listening(now_us);
             let listening = self.socket.as_ref().filter(|_| self.subscribed_at.is_some());
             let from_us = listening.map_or(now_us, Socket::complete_us);
-            let detail = Detail::new(LossKind::Local, None);
-            self.interruptions
-                .absent(&mut self.admission, Cause::Stopped, detail, from_us, now_us);
+            self.intake.stopped(from_us, now_us);
         }
-        self.publish();
-        self.queue.end(Ending::drained());
+        self.intake.publish();
+        // The host commits meanwhile, which makes room; at its deadline it gets the end without this.
+        while self.intake.is_blocked() && self.intake.broken_spool.is_none() {
+            self.intake.room_made(RESUME_BELOW).await;
+            self.intake.publish();
+        }
+        self.intake.queue.end(Ending::drained());
         if let Some(socket) = self.socket.take() {
             socket.close(CLOSE_NORMAL, "").await;
         }
@@ -199,13 +178,19 @@ impl<L: Link, R: Rng> Session<L, R> {
     /// Connects again and again; returns only when there is no point in going on.
     async fn live(&mut self) -> Ending {
         loop {
+            if self.intake.is_blocked() {
+                self.room_again().await;
+            }
+            if let Some(ending) = self.intake.take_broken() {
+                return ending;
+            }
             let broken = self.connection().await;
             self.socket = None;
             let lost = self.subscribed_at.take().is_some();
             match broken {
-                Break::QueueFull => {
+                Break::Full => {
                     self.outage.begin();
-                    self.status.enter(State::Disconnected);
+                    self.intake.status.enter(State::Disconnected);
                     self.room_again().await;
                 }
                 Break::Failed(failure) => match self.failed(&failure, lost) {
@@ -225,7 +210,7 @@ impl<L: Link, R: Rng> Session<L, R> {
     }
 
     async fn subscribe(&mut self) -> Result<(), Failure> {
-        self.status.enter(State::Connecting);
+        self.intake.status.enter(State::Connecting);
         // First the wait, then the token, so that a long wait does not use up its life.
         if let Some(sent_at) = self.subscription_sent_at {
             tokio::time::sleep_until(sent_at + self.settings.subscription_interval).await;
@@ -234,9 +219,9 @@ impl<L: Link, R: Rng> Session<L, R> {
         // Built and checked before there is a connection: nothing is opened for a payload that may not be sent.
         let payload = self.settings.subscription.payload(&token, &self.session_token)?;
         let socket = self.socket.insert(self.link.connect().await?);
-        let now_us = self.clock.now_us();
-        self.status.enter(State::Subscribing);
-        self.status.update(|figures| {
+        let now_us = self.intake.clock.now_us();
+        self.intake.status.enter(State::Subscribing);
+        self.intake.status.update(|figures| {
             figures.connects_total += 1;
             figures.reconnects_total += u64::from(self.has_subscribed);
             figures.subscriptions_total += 1;
@@ -263,8 +248,9 @@ impl<L: Link, R: Rng> Session<L, R> {
             return;
         }
         self.subscribed_at = Some(Instant::now());
-        self.status.enter(State::Subscribed);
-        self.interruptions.listening(&mut self.admission, now_us);
+        self.intake.status.enter(State::Subscribed);
+        self.intake.listening(now_us);
+        self.intake.mark_alive(now_us);
         let over = self.outage.end();
         if self.has_subscribed {
             if let Some(socket) = &mut self.socket {
@@ -287,8 +273,8 @@ impl<L: Link, R: Rng> Session<L, R> {
 
     /// Takes note of a failure, `lost` if it ended a subscription; returns the wait before the next attempt, or the end.
     fn failed(&mut self, failure: &Failure, lost: bool) -> Result<Duration, Ending> {
-        self.status.enter(State::Disconnected);
-        self.status.update(|figures| {
+        self.intake.status.enter(State::Disconnected);
+        self.intake.status.update(|figures| {
             figures.failed_attempts_total += 1;
             figures.last_error = Some(failure.text.clone());
         });
@@ -296,40 +282,13 @@ impl<L: Link, R: Rng> Session<L, R> {
         if failure.kind == FailureKind::Token {
             self.link.discard_token();
         }
-        let ending = |status, message| Ending {
-            status,
-            code: failure.code.into(),
-            message,
-        };
-        if !self.has_subscribed {
-            match failure.kind {
-                FailureKind::Credentials | FailureKind::Token => {
-                    return Err(ending(plugin_abi::status::AUTH, failure.text.clone()));
-                }
-                FailureKind::Configuration => {
-                    return Err(ending(plugin_abi::status::CONFIG, failure.text.clone()));
-                }
-                FailureKind::Transient | FailureKind::Throttled => {}
-            }
+        if let Some(ending) = failure.ending().filter(|_| !self.has_subscribed) {
+            return Err(ending);
         }
-        let Some(delay) = self.backoff.next_delay(failure.pace(repeated)) else {
-            let message = format!(
-                "gave up after {} failed attempts: {}",
-                self.backoff.attempts(),
-                failure.text
-            );
-            return Err(ending(plugin_abi::status::FAILED, message));
-        };
+        let delay = self.backoff.next_delay(failure.pace(repeated));
+        let delay = delay.ok_or_else(|| failure.gave_up(self.backoff.attempts()))?;
         self.outage.tell(failure, lost, delay);
         Ok(delay)
-    }
-
-    /// Publishes what admission has built.
-    fn publish(&mut self) {
-        self.status.publish_frames(&self.admission);
-        if let Some(chunk) = self.admission.take_chunk() {
-            self.queue.publish(chunk);
-        }
     }
 }
 

@@ -50,6 +50,8 @@ pub struct StatusSnapshot {
     pub connects_total: u64,
     /// Connections opened after the first subscription.
     pub reconnects_total: u64,
+    /// Channels that were replaced by their successor while they were read.
+    pub handovers_total: u64,
     /// Attempts that failed.
     pub failed_attempts_total: u64,
     /// Logins tried.

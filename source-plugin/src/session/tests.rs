@@ -3,6 +3,7 @@
 //! Over 400 lines: one scripted server and one rig serve every scenario, and splitting them would repeat both.
 
 mod hostile;
+mod spooled;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use super::status::{State, Status};
-use super::{Command, Failure, FailureKind, Link, Session, Settings};
+use super::{Command, Failure, FailureKind, Intake, Link, Session, Settings};
 use crate::admission::{self, Admission, OnFull};
 use crate::backoff::{Backoff, Policy};
 use crate::clock::Clock;
@@ -33,10 +34,15 @@ use crate::clock::paused::PausedClock;
 use crate::config::KeepAlive;
 use crate::decode::Transport;
 use crate::dedup;
+use crate::gap::Origin;
 use crate::queue::{Bounds, NoRecords, PullLimits, Queue};
 use crate::record::Kind;
+use crate::spool::Settings as SpoolSettings;
+use crate::spool::storage::faulty::FaultyStorage;
+use crate::store::{Keeper, Store, Writer};
 use crate::subscription::Subscription;
 use crate::transport::events::Connector;
+use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
 
 const MAX_FRAME_BYTES: usize = 4096;
@@ -95,12 +101,17 @@ struct Rig {
     commands: watch::Sender<Command>,
     clock: PausedClock,
     session: Option<Box<Session<ScriptedLink, ChaCha8Rng>>>,
+    /// The spool thread's part, called by hand.
+    keeper: Option<Keeper>,
+    store: Option<Arc<Store>>,
 }
 
 struct Options {
     max_records: usize,
     on_full: OnFull,
     max_attempts: Option<u64>,
+    /// A directory to spool in.
+    storage: Option<FaultyStorage>,
 }
 
 impl Default for Options {
@@ -109,6 +120,7 @@ impl Default for Options {
             max_records: 1000,
             on_full: OnFull::Stop,
             max_attempts: None,
+            storage: None,
         }
     }
 }
@@ -128,12 +140,27 @@ impl Rig {
             script: Rc::clone(&script),
             connector: Connector {
                 url: "ws://127.0.0.1:1/events".parse().unwrap(),
+                proxies: Proxies::none(),
                 tls: crate::tls::client_config(None, false).unwrap(),
                 max_frame_bytes: MAX_FRAME_BYTES,
                 deadline: Duration::from_secs(15),
                 clock: Arc::clone(&clock),
             },
         };
+        let spool = options.storage.as_ref().map(|storage| {
+            let (sync, settings) = (
+                Duration::from_millis(20),
+                SpoolSettings::try_new(256 << 10).unwrap(),
+            );
+            Store::open(
+                Arc::new(storage.clone()),
+                settings,
+                sync,
+                60_000,
+                Arc::clone(&queue),
+            )
+            .unwrap()
+        });
         let admission = Admission::new(admission::Settings {
             transport: Transport::Events,
             source_name: "main".to_owned(),
@@ -143,7 +170,7 @@ impl Rig {
             },
             on_full: options.on_full,
             max_queue_bytes: bounds.max_bytes,
-            epoch: 0,
+            epoch: spool.as_ref().map_or(0, |(store, ..)| store.epoch()),
         });
         let settings = Settings {
             subscription: Subscription {
@@ -168,18 +195,24 @@ impl Rig {
             stable: Duration::from_secs(30),
         };
         let backoff = Backoff::new(policy, ChaCha8Rng::seed_from_u64(1));
-        let session = Session::new(
-            link,
-            admission,
-            Arc::clone(&queue),
-            backoff,
-            settings,
-            "main",
-            clock,
-            Arc::clone(&status),
-        );
+        let origin = Origin {
+            source: "main".to_owned(),
+            topics: settings.subscription.events.clone(),
+            max_topics_bytes: settings.subscription.max_bytes,
+        };
+        let intake = Intake::new(admission, Arc::clone(&queue), origin, clock, Arc::clone(&status));
         let (commands, _) = watch::channel(Command::Run);
+        let (intake, store, keeper) = match spool {
+            None => (intake, None, None),
+            Some((store, found, keeper)) => {
+                let intake = intake.with_spool(Writer::new(Arc::clone(&store)), found);
+                (intake, Some(store), Some(keeper))
+            }
+        };
+        let session = Session::new(link, intake, backoff, settings);
         Self {
+            store,
+            keeper,
             script,
             queue,
             status,

@@ -108,7 +108,7 @@ impl std::fmt::Display for Limit {
 }
 
 impl SpoolError {
-    pub(super) fn io(action: &'static str, file: &str, source: io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, file: &str, source: io::Error) -> Self {
         Self::Io {
             action,
             file: file.to_owned(),

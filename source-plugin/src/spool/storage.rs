@@ -6,7 +6,7 @@
 
 mod disk;
 #[cfg(test)]
-pub(super) mod faulty;
+pub(crate) mod faulty;
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};

@@ -1,6 +1,6 @@
 //! The `events` transport: one WebSocket to one address, opened under one deadline.
 //!
-//! Refuses to wait longer than `connect_ms` for name, TCP, TLS and upgrade together. The token is not sent here: the
+//! Refuses to wait longer than `connect_ms` for name, TCP, proxy, TLS and upgrade together. The token is not sent here: the
 //! subscription, the first frame, carries it.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::http::{
     header::{RETRY_AFTER, SEC_WEBSOCKET_EXTENSIONS},
 };
 
+use super::proxy::Proxies;
 use super::socket::{ByteStream, Socket, codec, filtered};
 use crate::backoff::parse_retry_after;
 use crate::clock::Clock;
@@ -43,6 +44,19 @@ pub enum ConnectError {
     Network {
         /// Host and port.
         host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The proxy on the way refused or broke the tunnel.
+    #[error(
+        "cannot connect to {host} through the proxy {proxy}: {reason}; check HTTPS_PROXY (for ws:// HTTP_PROXY) and \
+         NO_PROXY"
+    )]
+    Proxy {
+        /// Host and port.
+        host: String,
+        /// Host and port of the proxy.
+        proxy: String,
         /// What happened.
         reason: String,
     },
@@ -106,6 +120,8 @@ impl ConnectError {
 pub struct Connector {
     /// The WebSocket's address.
     pub url: Url,
+    /// The proxies on the way.
+    pub proxies: Proxies,
     /// The shared TLS configuration.
     pub tls: Arc<rustls::ClientConfig>,
     /// Largest message that is decoded, in bytes.
@@ -135,10 +151,7 @@ impl Connector {
     pub async fn connect(&self) -> Result<Socket, ConnectError> {
         let host = || authority(&self.url);
         let opening = async {
-            let stream = self.byte_stream().await.map_err(|error| ConnectError::Network {
-                host: host(),
-                reason: tls::reason(&error),
-            })?;
+            let stream = self.byte_stream().await?;
             self.upgrade(stream).await
         };
         tokio::time::timeout(self.deadline, opening)
@@ -151,25 +164,28 @@ impl Connector {
             })
     }
 
-    async fn byte_stream(&self) -> std::io::Result<Box<dyn ByteStream>> {
-        let host = self
-            .url
-            .host_str()
-            .unwrap_or_default()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+    async fn byte_stream(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
+        let broken = |error: std::io::Error| ConnectError::Network {
+            host: authority(&self.url),
+            reason: tls::reason(&error),
+        };
+        let host = self.url.host_str().unwrap_or_default();
         let port = self.url.port_or_known_default().unwrap_or(443);
-        let tcp = TcpStream::connect((host, port)).await?;
-        tcp.set_nodelay(true)?;
+        let plain: Box<dyn ByteStream> = match self.proxies.on_the_way_to(&self.url) {
+            None => Box::new(dial(host, port).await.map_err(broken)?),
+            Some(proxy) => {
+                let tunnel = proxy.tunnel(&self.tls, &self.url).await;
+                tunnel.map_err(|reason| ConnectError::Proxy {
+                    host: authority(&self.url),
+                    proxy: proxy.name(),
+                    reason,
+                })?
+            }
+        };
         if self.url.scheme() == "ws" {
-            return Ok(Box::new(tcp));
+            return Ok(plain);
         }
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let encrypted = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, tcp)
-            .await?;
-        Ok(Box::new(encrypted))
+        encrypt(&self.tls, host, plain).await.map_err(broken)
     }
 
     /// Makes a WebSocket of a byte stream.
@@ -214,6 +230,29 @@ impl Connector {
     }
 }
 
+/// Opens a TCP connection; brackets around an IPv6 address are taken off.
+pub(super) async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let tcp = TcpStream::connect((bare(host), port)).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// Puts TLS on a connection to a host.
+pub(super) async fn encrypt(
+    tls: &Arc<rustls::ClientConfig>,
+    host: &str,
+    stream: Box<dyn ByteStream>,
+) -> std::io::Result<Box<dyn ByteStream>> {
+    let name = ServerName::try_from(bare(host).to_owned())
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+    let encrypted = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+    Ok(Box::new(encrypted))
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
     parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now_us)
 }
@@ -225,12 +264,13 @@ mod tests {
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::{ConnectError, Connector};
+    use super::{ConnectError, Connector, Proxies};
     use crate::clock::paused::PausedClock;
 
     fn connector() -> Connector {
         Connector {
             url: "ws://127.0.0.1:1/events?hush".parse().unwrap(),
+            proxies: Proxies::none(),
             tls: crate::tls::client_config(None, false).unwrap(),
             max_frame_bytes: 1024,
             deadline: Duration::from_secs(15),

@@ -5,4 +5,5 @@
 
 pub mod events;
 pub mod oversize;
+pub mod proxy;
 pub mod socket;

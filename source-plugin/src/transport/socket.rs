@@ -72,6 +72,19 @@ pub enum Received {
     Pong,
 }
 
+impl Received {
+    /// Returns how many bytes of it are kept.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Oversized(oversized) => oversized.head.len(),
+            Self::Ping | Self::Pong => 0,
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -181,6 +194,33 @@ impl Socket {
         {
             self.complete_us = sent_us;
         }
+    }
+
+    /// Notes that a message has been read that the server sent after it had one of ours, sent at `sent_us`.
+    pub fn proven(&mut self, sent_us: i64) {
+        self.complete_us = self.complete_us.max(sent_us);
+    }
+
+    /// Sends a short text message as far as the socket takes it at once; a socket that takes nothing is found by its
+    /// silence.
+    ///
+    /// # Errors
+    /// The [`Loss`] that ended the connection; retryable on a new connection.
+    pub fn send_ready(&mut self, text: &'static str) -> Result<(), Loss> {
+        let message = Message::Text(Utf8Bytes::from_static(text));
+        let sent = tokio::task::unconstrained(self.stream.send(message)).now_or_never();
+        sent.unwrap_or(Ok(())).map_err(|error| Loss::from_error(&error))
+    }
+
+    /// Sends a close frame as far as the socket takes it at once. Reading goes on: the server's answer comes after
+    /// everything that it had sent before.
+    pub fn begin_close(&mut self, code: u16) {
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: Utf8Bytes::default(),
+        };
+        // One that fails is found by the next read, one that does not leave by the deadline of whoever waits.
+        let _sent = tokio::task::unconstrained(self.stream.close(Some(frame))).now_or_never();
     }
 
     /// Waits for the next frame.

@@ -105,7 +105,15 @@ impl Truth {
             Kind::Unsent => self.unsent_us.push(at_us),
             Kind::Subscribed => self.subscriptions += 1,
             Kind::Connected | Kind::Closed => {}
-            Kind::Binary | Kind::Oversized | Kind::Offence | Kind::Refused => {
+            Kind::Binary
+            | Kind::Oversized
+            | Kind::Offence
+            | Kind::Refused
+            | Kind::Notification
+            | Kind::System
+            | Kind::Unheard
+            | Kind::ChannelCreated
+            | Kind::ChannelEnded => {
                 bail!("is not part of this scenario")
             }
         }
@@ -130,6 +138,8 @@ mod tests {
             bytes: None,
             code: None,
             detail: Some("f.json".to_owned()),
+            channel: None,
+            topic: None,
             frame: Some("{".to_owned()),
         }
     }

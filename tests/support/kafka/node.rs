@@ -209,8 +209,12 @@ impl Node {
         let copy = output
             .try_clone()
             .expect("a second handle of the broker's output");
+        // a broker that is killed leaves its unpacked compressors there
+        let temporary = self.folder.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("a folder for temporary files");
         let mut java = Command::new("java");
         java.args(JVM)
+            .arg(format!("-Djava.io.tmpdir={}", temporary.display()))
             .arg(class)
             // as a variable, because a shell or an argument list that expands the star breaks it
             .env("CLASSPATH", self.jars.join("*"))

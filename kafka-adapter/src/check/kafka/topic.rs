@@ -6,8 +6,10 @@
 //! | what | is | because |
 //! | --- | --- | --- |
 //! | absent | a failure; a warning with `kafka.create_topics` | a run does not start without it |
+//! | absent, and with `kafka.create_topics` the brokers say that they would not create it | a failure | a run asks them to |
 //! | a partition without leader, or with too few replicas in sync | a failure | it takes no record now |
-//! | `cleanup.policy` with `compact` | a failure | of the records of one key all but the last are thrown away |
+//! | `cleanup.policy` with `compact`, but of the positions topic | a failure | of the records of one key all but the last are thrown away |
+//! | the same with `delete`, of the positions topic | a failure | a shard that is quiet for long loses its position |
 //! | `min.insync.replicas` above the replicas | a failure | it never takes a record |
 //! | `min.insync.replicas` equal to the replicas, if there are several | a warning | it takes none while a broker is away |
 //! | `min.insync.replicas` of 1 with three replicas or more | a warning | what one broker acknowledged dies with it |
@@ -21,8 +23,30 @@ use crate::check::item::{Item, Subject};
 use crate::exit::Exit;
 use crate::sink::{KafkaSettings, Route, TopicPlan, TopicState};
 
-/// The name of a route's topic.
-pub(super) fn subject(route: Route) -> Subject {
+/// A topic that a run uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// Where records of a route go.
+    Of(Route),
+    /// Where transactions write how far the shard is.
+    Positions,
+}
+
+impl Topic {
+    /// How a run would create it.
+    pub(super) fn plan(self, settings: &KafkaSettings) -> TopicPlan {
+        match self {
+            Self::Of(route) => TopicPlan::of(settings, route),
+            Self::Positions => TopicPlan::of_positions(settings),
+        }
+    }
+}
+
+/// What the row of a topic is about.
+pub(super) fn subject(topic: Topic) -> Subject {
+    let Topic::Of(route) = topic else {
+        return Subject::new("kafka.topic.positions", "positions topic");
+    };
     match route {
         Route::Event => Subject::new("kafka.topic.events", "events topic"),
         Route::Audit => Subject::new("kafka.topic.audit", "audit topic"),
@@ -31,42 +55,54 @@ pub(super) fn subject(route: Route) -> Subject {
     }
 }
 
-/// The row of a route's topic; `state` is absent where the topic is.
+/// The row of a topic that is absent and that the brokers would not create, for a reason of theirs.
+pub(super) fn uncreatable(settings: &KafkaSettings, topic: Topic, reason: &str) -> Item {
+    let plan = topic.plan(settings);
+    subject(topic).fails(
+        Exit::Config,
+        format!("{} is missing, and the brokers would not create it: {reason}", plan.name),
+        format!(
+            "give this user the right Create on it, choose another name or other settings, or run as one who may: {}",
+            plan.command(&settings.bootstrap_servers)
+        ),
+    )
+}
+
+/// The row of a topic; `state` is absent where the topic is.
 pub(super) fn item(
     settings: &KafkaSettings,
-    route: Route,
+    topic: Topic,
     brokers: usize,
     state: Option<&TopicState>,
 ) -> Item {
-    let plan = TopicPlan::of(settings, route);
+    let plan = topic.plan(settings);
     match state {
-        Some(state) => present(settings, route, &plan.name, state),
-        None => absent(settings, route, brokers, &plan),
+        Some(state) => present(settings, topic, &plan.name, state),
+        None => absent(settings, topic, brokers, &plan),
     }
 }
 
-fn absent(settings: &KafkaSettings, route: Route, brokers: usize, plan: &TopicPlan) -> Item {
+fn absent(settings: &KafkaSettings, topic: Topic, brokers: usize, plan: &TopicPlan) -> Item {
     let command = plan.command(&settings.bootstrap_servers);
-    let wanted = usize::try_from(plan.replication_factor).unwrap_or(1);
     if !settings.create_topics {
-        return subject(route).fails(
+        return subject(topic).fails(
             Exit::Config,
             format!("{} is missing or invisible", plan.name),
             format!("start with --create-topics, or run: {command}"),
         );
     }
-    if wanted > brokers {
+    if !plan.fits(brokers) {
         let detail = format!(
-            "{} is missing, and {wanted} replicas cannot be created: the number of brokers is {brokers}",
-            plan.name
+            "{} is missing, and {} replicas cannot be created: the number of brokers is {brokers}",
+            plan.name, plan.replication_factor
         );
-        return subject(route).fails(
+        return subject(topic).fails(
             Exit::Config,
             detail,
             "lower kafka.replication_factor, or add brokers",
         );
     }
-    subject(route).warns(
+    subject(topic).warns(
         format!("{} is missing or invisible, a run will create it", plan.name),
         format!("nothing to do, or choose its settings yourself: {command}"),
     )
@@ -83,7 +119,7 @@ struct Findings {
     hints: Vec<String>,
 }
 
-fn present(settings: &KafkaSettings, route: Route, name: &str, state: &TopicState) -> Item {
+fn present(settings: &KafkaSettings, topic: Topic, name: &str, state: &TopicState) -> Item {
     let mut found = Findings::default();
     found.partitions(state);
     if let Err(reason) = &state.settings {
@@ -94,12 +130,12 @@ fn present(settings: &KafkaSettings, route: Route, name: &str, state: &TopicStat
             "give this user the right DescribeConfigs on topic {name}, or look at them yourself"
         ));
     } else {
-        found.cleanup(state);
+        found.cleanup(topic, state);
         found.replicas(state);
         found.size(settings, state);
     }
     found.row(
-        subject(route),
+        subject(topic),
         &settings.bootstrap_servers,
         name,
         facts(name, state),
@@ -188,13 +224,22 @@ impl Findings {
         }
     }
 
-    fn cleanup(&mut self, state: &TopicState) {
+    fn cleanup(&mut self, topic: Topic, state: &TopicState) {
         let policy = state
             .settings
             .as_ref()
             .ok()
             .and_then(|told| told.cleanup_policy.as_deref());
-        if policy.is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact")) {
+        let is_in =
+            |word: &str| policy.is_some_and(|policy| policy.split(',').any(|part| part.trim() == word));
+        if topic == Topic::Positions {
+            if is_in("delete") {
+                let complaint =
+                    "the position of a shard that is quiet for long is deleted, and its events are repeated";
+                self.failures.push((Exit::Config, complaint.to_owned()));
+                self.changes.push("cleanup.policy=compact".to_owned());
+            }
+        } else if is_in("compact") {
             let complaint = "compaction throws away all records of a key but the last".to_owned();
             self.failures.push((Exit::Config, complaint));
             self.changes.push("cleanup.policy=delete".to_owned());

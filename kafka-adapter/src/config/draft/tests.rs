@@ -91,7 +91,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
-    let file = "[delivery]\nto = \"webhok\"\nguarantee = \"exactly_once\"\ndrain_mss = 1\n\
+    let file = "[delivery]\nto = \"webhok\"\nguarantee = \"exactly_onec\"\ndrain_mss = 1\n\
                 [kafka.librdkafka]\n\"bootstrap.servers\" = \"a:1\"\n[source.config]\nregion = \"mars\"\n[sink]\n";
     let variables = [
         ("GENESYS_KAFKA__KAFKA__PARTITIONS", "many"),
@@ -116,8 +116,8 @@ fn every_fault_of_every_layer_and_of_the_plugin_is_in_one_report() {
         [
             "genesys-kafka.toml:2: delivery.to: expected one of `kafka`, `webhook`, `lines`, found `webhok`; did you \
              mean `webhook`?",
-            "genesys-kafka.toml:3: delivery.guarantee: exactly once needs a spool, which is not built yet; use \
-             `at_least_once`",
+            "genesys-kafka.toml:3: delivery.guarantee: expected one of `at_least_once`, `exactly_once`, found \
+             `exactly_onec`; did you mean `exactly_once`?",
             "genesys-kafka.toml:4: delivery.drain_mss: unknown key; did you mean `drain_ms`? known keys here: \
              `drain_ms`, `guarantee`, `max_in_flight_bytes`, `max_in_flight_records`, `to`",
             "genesys-kafka.toml:6: kafka.librdkafka.\"bootstrap.servers\": is set by the adapter: the adapter has \

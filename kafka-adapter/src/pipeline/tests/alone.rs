@@ -4,6 +4,7 @@
 //! Over 400 lines: one case after another, all on the fake broker of the parent.
 
 use super::*;
+use crate::audit::Status as AuditStatus;
 
 const LATER: Meaning = Meaning::Later { pause_ms: 0 };
 

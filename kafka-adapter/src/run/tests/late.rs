@@ -226,13 +226,16 @@ fn an_interval_record_a_minute_waits_for_the_one_before_it() {
     pipeline.advance(minutes(600));
     assert_eq!(statuses(&out), ["interval", "interval"]);
     let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    let received: Vec<u64> = text
+    let counted: Vec<[u64; 3]> = text
         .lines()
         .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["record"]["counts"]["received"]
-                .as_u64()
-                .unwrap()
+            let line: Value = serde_json::from_str(line).unwrap();
+            ["received", "duplicates", "ignored"].map(|name| line["record"]["counts"][name].as_u64().unwrap())
         })
         .collect();
-    assert_eq!(received, [6, 0], "each counts what came since the one before");
+    assert_eq!(
+        counted,
+        [[6, 2, 1], [0; 3]],
+        "each counts what came since the one before"
+    );
 }

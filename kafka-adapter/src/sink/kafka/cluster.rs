@@ -1,21 +1,23 @@
 //! What a cluster says of itself and of the topics: brokers, partitions, replicas, and the settings that decide what
 //! becomes of a record.
 //!
-//! Responsible for asking, on the configuration of the producer. Refuses to change anything: it creates no topic, sends
-//! no record and asks for no producer id, so that it can run beside a live adapter. Invariant: what a broker does not
+//! Responsible for asking, on the configuration of the producer, and for reading a shard's position. Refuses to change
+//! anything: it creates no topic, sends no record and asks for no producer id, so that it can run beside a live adapter. Invariant: what a broker does not
 //! tell is a reason, not a guess.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer as _;
 
+use super::positions;
 use super::settings::KafkaSettings;
-use super::topics::wait_for;
+use super::topics::{TopicPlan, refused, wait_for};
 use super::{StartError, client_error, connect, metadata};
 
 /// A cluster and the topics that were asked for.
@@ -25,6 +27,24 @@ pub struct Cluster {
     pub brokers: usize,
     /// The topics, in the order in which they were asked for; none where it is absent or invisible.
     pub topics: Vec<Option<TopicState>>,
+    /// In the same order, why the brokers would not create a topic; none where they would, where it is there, and where a
+    /// run would not ask them to.
+    pub uncreatable: Vec<Option<String>>,
+    /// Whether the shard has a position; none without transactions or their topic.
+    pub position: Option<Position>,
+}
+
+/// What reading the last position of a shard came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// The shard has one.
+    Found,
+    /// It has none yet.
+    Absent,
+    /// The end of the topic was not reached in time.
+    Late,
+    /// It cannot be read; why.
+    Unread(String),
 }
 
 /// A topic that is there.
@@ -58,16 +78,17 @@ pub struct TopicSettings {
 }
 
 impl Cluster {
-    /// Asks a cluster, for at most twice `start_timeout_ms`, and hands the answer to `tell` before the connections are
+    /// Asks a cluster for topics as they are planned, for at most [`Self::most_ms`], and hands the answer to `tell` before the connections are
     /// closed, which may take longer than the asking.
     ///
     /// # Errors
     /// `tell` is given [`StartError::Settings`] if librdkafka refuses a property, and [`StartError::Unreachable`] if no
     /// broker answered within `start_timeout_ms`.
-    pub fn ask(settings: &KafkaSettings, topics: &[&str], tell: impl FnOnce(Result<Self, StartError>)) {
+    pub fn ask(settings: &KafkaSettings, topics: &[TopicPlan], tell: impl FnOnce(Result<Self, StartError>)) {
         let states = Arc::default();
         // a client that administers keeps its log to itself, and with it why it reaches nobody
-        let (asking, _no_outcomes) = match connect(settings.admin_config(), 1, &states) {
+        let (outcomes, _no_outcomes) = bounded(1);
+        let asking = match connect(settings.admin_config(), outcomes, &states) {
             Ok(made) => made,
             Err(reason) => return tell(Err(StartError::Settings(reason))),
         };
@@ -83,15 +104,43 @@ impl Cluster {
         tell(Ok(Self::described(settings, topics, &client, &metadata)));
     }
 
+    /// Longest time that asking takes, in milliseconds.
+    #[must_use]
+    pub fn most_ms(settings: &KafkaSettings) -> u64 {
+        let questions = 2 + u64::from(settings.create_topics) + u64::from(settings.transactions.is_some());
+        let reading_ms = settings.transactions.as_ref().map_or(0, |_| positions::ANSWER_MS);
+        settings.start_timeout_ms.saturating_mul(questions) + reading_ms
+    }
+
     fn described(
         settings: &KafkaSettings,
-        topics: &[&str],
+        plans: &[TopicPlan],
         client: &AdminClient<DefaultClientContext>,
         metadata: &Metadata,
     ) -> Self {
         let wait = Duration::from_millis(settings.start_timeout_ms);
+        let topics: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
         let found: Vec<Option<&MetadataTopic>> = topics.iter().map(|name| found(metadata, name)).collect();
-        let mut told = told(client, topics, &found, wait).into_iter();
+        let mut told = told(client, &topics, &found, wait).into_iter();
+        let absent = plans.iter().zip(&found).filter(|(_, topic)| topic.is_none());
+        let mut absent: Vec<TopicPlan> = absent.map(|(plan, _)| plan.clone()).collect();
+        // a broker is asked once for a topic that two routes share
+        absent.sort_unstable_by(|plan, other| plan.name.cmp(&other.name));
+        absent.dedup_by(|plan, other| plan.name == other.name);
+        let refused = if settings.create_topics && !absent.is_empty() {
+            refused(client, settings, &absent)
+        } else {
+            Vec::new()
+        };
+        let reason = |name: &str| {
+            let refused = refused.iter().find(|(other, _)| other == name);
+            refused.map(|(_, reason)| reason.clone())
+        };
+        let uncreatable = topics.iter().map(|name| reason(name)).collect();
+        let has_positions = topics
+            .iter()
+            .zip(&found)
+            .any(|(name, topic)| *name == settings.topics.positions && topic.is_some());
         let topics = found
             .into_iter()
             .map(|topic| {
@@ -106,8 +155,24 @@ impl Cluster {
         Self {
             brokers: metadata.brokers().len(),
             topics,
+            uncreatable,
+            position: has_positions.then(|| position(settings)).flatten(),
         }
     }
+}
+
+/// Reads the last position of the shard, as a start does, for about `start_timeout_ms`.
+fn position(settings: &KafkaSettings) -> Option<Position> {
+    let shard = &settings.transactions.as_ref()?.shard;
+    let until = Instant::now() + Duration::from_millis(settings.start_timeout_ms);
+    Some(
+        match positions::last(settings, shard, &|| Instant::now() >= until) {
+            Ok(Some(Some(_))) => Position::Found,
+            Ok(Some(None)) => Position::Absent,
+            Ok(None) => Position::Late,
+            Err(reason) => Position::Unread(reason),
+        },
+    )
 }
 
 fn found<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a MetadataTopic> {

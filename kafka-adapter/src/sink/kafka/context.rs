@@ -18,6 +18,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::super::{Failure, Landing, Meaning, Outcome};
 use super::meaning::{meaning_of, mend_of};
 use super::obstacle::{self, Obstacle};
+use super::place::Places;
 
 /// States of the connection, written by callbacks and read by the pipeline.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct States {
     pub(super) fatal: AtomicBool,
     /// Outcomes that found no room: a fault of this program, mended by a new producer and a replay.
     pub(super) lost_outcomes: AtomicU64,
+    /// At which offsets delivered records lie. Locked by the polling thread alone.
+    pub(super) places: Places,
     /// Why the brokers could not be reached, as far as anything was said. Locked at failed connections only.
     obstacle: Mutex<Obstacle>,
 }
@@ -94,7 +97,10 @@ impl ProducerContext<NoCustomPartitioner> for Context {
                 self.states.all_brokers_down.store(false, Ordering::Relaxed);
                 Ok(Landing::Kafka {
                     partition: message.partition(),
-                    offset: (message.offset() >= 0).then(|| message.offset()),
+                    offset: self
+                        .states
+                        .places
+                        .offset(message.topic(), message.partition(), message.offset()),
                 })
             }
             Err((error, message)) => Err(failure_of(error, message.topic())),

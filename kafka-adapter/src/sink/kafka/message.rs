@@ -1,13 +1,14 @@
 //! A parcel as a Kafka message: headers, envelope, size.
 //!
 //! Responsible for CloudEvents 1.0 in binary and structured mode and for Kafka Connect's dead-letter headers.
-//! Refuses to touch the body. Invariant: a header's value is the record's own text.
+//! Refuses to touch the body. Invariant: a header's value is the record's own text, and no header stands there twice.
 //!
 //! Audit records carry no headers: seven on both topics cost a third of the throughput.
 
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::record::Attributes;
+use crate::dead_letter::STAGE;
+use crate::record::{Attributes, Kind};
 use crate::text::push_time;
 
 use super::super::Parcel;
@@ -23,15 +24,24 @@ const BATCH_OVERHEAD_BYTES: usize = 101;
 /// Lengths of a header's name and value as varints, at most.
 const HEADER_OVERHEAD_BYTES: usize = 10;
 
+/// Number of the task, in Kafka Connect's words: a source has one.
+const TASK_ID: &str = "0";
+/// What refused a record at the stage PRODUCE; at the others it was the source.
+const CLASS_NAME: &str = "genesys-kafka";
+
 /// Builds messages, with buffers that are reused.
 #[derive(Debug)]
 pub(super) struct MessageBuilder {
     envelope: Envelope,
     default_source: String,
+    /// Where dead letters of the source would have gone as events.
+    events_topic: String,
     body: Vec<u8>,
     name: String,
     time: Vec<u8>,
     source: String,
+    stage: String,
+    reason: String,
 }
 
 /// Headers of a message and its size.
@@ -44,14 +54,17 @@ pub(super) struct Built {
 }
 
 impl MessageBuilder {
-    pub(super) fn new(envelope: Envelope, default_source: String) -> Self {
+    pub(super) fn new(envelope: Envelope, default_source: String, events_topic: String) -> Self {
         Self {
             envelope,
             default_source,
+            events_topic,
             body: Vec::new(),
             name: String::from("ce_"),
             time: Vec::with_capacity(24),
             source: String::new(),
+            stage: String::new(),
+            reason: String::new(),
         }
     }
 
@@ -81,11 +94,7 @@ impl MessageBuilder {
                 Envelope::None => {}
             }
         }
-        if let Some(refusal) = parcel.refusal {
-            headers.push("__connect.errors.topic", refusal.meant_for);
-            headers.push("__connect.errors.stage", crate::dead_letter::STAGE);
-            headers.push("__connect.errors.exception.message", refusal.reason);
-        }
+        self.push_errors(parcel, &mut headers);
         let value_bytes = if enveloped {
             self.body.len()
         } else {
@@ -124,10 +133,57 @@ impl MessageBuilder {
         });
     }
 
+    /// Kafka Connect's headers, which tools for dead letters read.
+    ///
+    /// Those of partition and offset are left out, since a frame has none, and so is that of the stack trace.
+    fn push_errors(&mut self, parcel: &Parcel<'_>, headers: &mut Headers) {
+        let Some((record, attributes)) = parcel.record else {
+            return;
+        };
+        let (meant_for, stage, class, reason) = match parcel.refusal {
+            Some(refusal) => (refusal.meant_for, STAGE, CLASS_NAME, refusal.reason),
+            None if record.kind == Kind::DeadLetter => {
+                for (name, into) in [("stage", &mut self.stage), ("reason", &mut self.reason)] {
+                    if !attributes.copy_value(name, into) {
+                        into.clear();
+                    }
+                }
+                let (stage, reason) = (self.stage.as_str(), self.reason.as_str());
+                (self.events_topic.as_str(), stage, self.source.as_str(), reason)
+            }
+            None => return,
+        };
+        for (name, value) in [
+            ("__connect.errors.topic", meant_for),
+            ("__connect.errors.connector.name", &self.default_source),
+            ("__connect.errors.task.id", TASK_ID),
+            ("__connect.errors.stage", stage),
+            ("__connect.errors.class.name", class),
+            ("__connect.errors.exception.class.name", error_of(stage)),
+            ("__connect.errors.exception.message", reason),
+        ] {
+            if !value.is_empty() {
+                headers.push(name, value);
+            }
+        }
+    }
+
     fn push_envelope(&mut self, parcel: &Parcel<'_>, attributes: &dyn Attributes) {
         let Some((record, _)) = parcel.record else { return };
         self.body.clear();
         cloud_event::push_structured(&mut self.body, &record, attributes, &self.source, parcel.body);
+    }
+}
+
+/// The kind of error of a stage; empty for a stage that the contract does not know.
+fn error_of(stage: &str) -> &'static str {
+    match stage {
+        "DECODE" => "DecodeError",
+        "NORMALIZE" => "NormalizeError",
+        "VALIDATE" => "ValidateError",
+        "SERIALIZE" => "SerializeError",
+        STAGE => "ProduceError",
+        _ => "",
     }
 }
 
@@ -147,7 +203,7 @@ impl Headers {
         let headers = self
             .headers
             .take()
-            .unwrap_or_else(|| OwnedHeaders::new_with_capacity(12));
+            .unwrap_or_else(|| OwnedHeaders::new_with_capacity(18));
         self.headers = Some(headers.insert(Header {
             key: name,
             value: Some(value),
@@ -156,143 +212,4 @@ impl Headers {
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::message::Headers as _;
-
-    use super::*;
-    use crate::record::{Kind, NoAttributes, Record};
-    use crate::sink::{Refusal, Route};
-
-    struct Listed(&'static [(&'static str, &'static str)]);
-
-    impl Attributes for Listed {
-        fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
-            for (name, value) in self.0 {
-                visit(name, value);
-            }
-        }
-    }
-
-    fn record() -> Record<'static> {
-        Record {
-            kind: Kind::Event,
-            flags: 0,
-            sequence: 7,
-            event_time_us: Some(0),
-            received_time_us: 5,
-            id: "id-1",
-            type_: "interaction",
-            subject: "conversation-1",
-            key: "conversation-1",
-            body: b"{\"x\":1}",
-        }
-    }
-
-    fn parcel<'a>(record: &Record<'a>, attributes: &'a dyn Attributes) -> Parcel<'a> {
-        Parcel {
-            route: Route::Event,
-            sequence: Some(7),
-            key: record.key,
-            body: record.body,
-            // differs from the record's, which is what CloudEvents' time says
-            time_us: 5,
-            record: Some((*record, attributes)),
-            refusal: None,
-        }
-    }
-
-    fn listed(built: &Built) -> Vec<(String, String)> {
-        built.headers.as_ref().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .map(|header| {
-                    let value = header.value.unwrap_or_default().to_vec();
-                    (header.key.to_owned(), String::from_utf8(value).unwrap())
-                })
-                .collect()
-        })
-    }
-
-    #[test]
-    fn binary_mode_puts_the_context_into_headers_and_further_attributes_after_it() {
-        let attributes = Listed(&[
-            ("source", "genesys-cloud"),
-            ("analyticsid", "a"),
-            ("id", "not this"),
-        ]);
-        let mut builder = MessageBuilder::new(Envelope::Binary, "main".to_owned());
-        let built = builder.build(&parcel(&record(), &attributes));
-        let headers = listed(&built);
-        let pairs: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        assert_eq!(
-            pairs,
-            [
-                ("content-type", "application/json"),
-                ("ce_specversion", "1.0"),
-                ("ce_id", "id-1"),
-                ("ce_source", "genesys-cloud"),
-                ("ce_type", "interaction"),
-                ("ce_time", "1970-01-01T00:00:00.000Z"),
-                ("ce_subject", "conversation-1"),
-                ("ce_analyticsid", "a"),
-            ]
-        );
-        let least: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        assert!(!built.enveloped && built.size_bytes > least + 14 + 7);
-    }
-
-    #[test]
-    fn structured_mode_wraps_the_body_and_keeps_it_verbatim() {
-        let mut builder = MessageBuilder::new(Envelope::Structured, "main".to_owned());
-        let built = builder.build(&parcel(&record(), &Listed(&[("analyticsid", "a\"b")])));
-        assert!(built.enveloped);
-        assert_eq!(
-            listed(&built),
-            [(
-                "content-type".to_owned(),
-                "application/cloudevents+json; charset=UTF-8".to_owned()
-            )]
-        );
-        let value: serde_json::Value = serde_json::from_slice(builder.body()).unwrap();
-        assert_eq!(value["data"], serde_json::json!({"x": 1}));
-        assert_eq!(value["source"], "main");
-        assert_eq!(value["analyticsid"], "a\"b");
-        assert_eq!(value["subject"], "conversation-1");
-    }
-
-    #[test]
-    fn no_envelope_and_audit_records_have_no_headers() {
-        let mut builder = MessageBuilder::new(Envelope::None, "main".to_owned());
-        assert!(builder.build(&parcel(&record(), &NoAttributes)).headers.is_none());
-        let mut builder = MessageBuilder::new(Envelope::Binary, "main".to_owned());
-        let audit = Parcel {
-            record: None,
-            route: Route::Audit,
-            ..parcel(&record(), &NoAttributes)
-        };
-        assert!(builder.build(&audit).headers.is_none());
-    }
-
-    #[test]
-    fn a_dead_letter_of_our_own_making_says_why_in_kafka_connects_words() {
-        let mut builder = MessageBuilder::new(Envelope::None, "main".to_owned());
-        let refusal = Some(Refusal {
-            meant_for: "genesys.events",
-            reason: "too large",
-        });
-        let built = builder.build(&Parcel {
-            refusal,
-            ..parcel(&record(), &NoAttributes)
-        });
-        let headers = listed(&built);
-        assert_eq!(
-            headers[0],
-            ("__connect.errors.topic".to_owned(), "genesys.events".to_owned())
-        );
-        assert_eq!(headers[1].1, "PRODUCE");
-        assert_eq!(headers[2].1, "too large");
-    }
-}
+mod tests;

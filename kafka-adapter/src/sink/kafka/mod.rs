@@ -6,10 +6,15 @@
 
 mod cluster;
 mod context;
+mod extent;
+mod ledger;
 mod meaning;
 mod message;
 mod obstacle;
+mod place;
+mod positions;
 mod settings;
+mod start_error;
 mod topics;
 
 use std::sync::Arc;
@@ -17,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -26,14 +31,17 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use context::{Context, States, failure_of};
+use ledger::{Calls, Producer as Shared};
 use message::MessageBuilder;
 
-use super::{Failure, Meaning, Outcome, Parcel, Route, SendError};
+use super::{Answer, Failure, Ledger, Meaning, Outcome, Parcel, Route, SendError};
 
-pub use cluster::{Cluster, TopicSettings, TopicState};
+pub use cluster::{Cluster, Position, TopicSettings, TopicState};
+pub use extent::{Extent, in_words};
 pub use meaning::meaning_of;
 pub use obstacle::Obstacle;
-pub use settings::{Envelope, KafkaSettings, Topics};
+pub use settings::{Envelope, KafkaSettings, Topics, TransactionSettings};
+pub use start_error::StartError;
 pub use topics::TopicPlan;
 
 /// Room for outcomes beyond the records in flight: audit records about the run.
@@ -41,77 +49,13 @@ const SPARE_OUTCOMES: usize = 64;
 /// Pause between two attempts to reach the brokers at start, in milliseconds.
 const START_RETRY_MS: u64 = 100;
 
-/// Why the Kafka sink cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting is wrong. Not retryable.
-    #[error("[kafka] cannot be used: {0}")]
-    Settings(String),
-    /// No broker answered in time. Retryable, unless the reason is certain to stay.
-    #[error(
-        "no broker of kafka.bootstrap_servers = \"{servers}\" answered within {waited_ms} ms: {obstacle}"
-    )]
-    Unreachable {
-        /// The addresses that were tried.
-        servers: String,
-        /// How long, in milliseconds.
-        waited_ms: u64,
-        /// Why, with the mend.
-        obstacle: Obstacle,
-    },
-    /// Topics do not exist. Not retryable.
-    #[error(
-        "missing or invisible topics: {}; create them with `genesys-kafka run --create-topics`, or with: {}",
-        names(.plans), commands(.plans, .servers)
-    )]
-    MissingTopics {
-        /// The topics as they would be created.
-        plans: Vec<TopicPlan>,
-        /// The addresses of the brokers.
-        servers: String,
-    },
-    /// Topics could not be created. Not retryable.
-    #[error(
-        "topics cannot be created at \"{servers}\": {reason}; check the right to create topics, and that \
-         kafka.replication_factor brokers are there"
-    )]
-    CreateTopics {
-        /// The addresses of the brokers.
-        servers: String,
-        /// The broker's words.
-        reason: String,
-    },
-}
-
-impl StartError {
-    /// Says whether the same start may succeed later without a change.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { obstacle, .. } if !obstacle.is_certain())
-    }
-}
-
-fn names(plans: &[TopicPlan]) -> String {
-    plans
-        .iter()
-        .map(|plan| plan.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn commands(plans: &[TopicPlan], servers: &str) -> String {
-    plans
-        .iter()
-        .map(|plan| plan.command(servers))
-        .collect::<Vec<_>>()
-        .join(" && ")
-}
-
 /// The sink that writes to Kafka.
 pub struct KafkaSink {
+    /// The blocking calls, where there are transactions; ended before the producer that they are made on.
+    calls: Option<Calls>,
     settings: KafkaSettings,
     /// Absent only between the death of one producer and the making of the next.
-    producer: Option<ThreadedProducer<Context>>,
+    producer: Option<Shared>,
     arrivals: Receiver<Outcome>,
     states: Arc<States>,
     builder: MessageBuilder,
@@ -134,12 +78,23 @@ impl KafkaSink {
     /// `start_timeout_ms`; the others about topics.
     pub fn start(settings: KafkaSettings, routes: &[Route]) -> Result<Self, StartError> {
         let states = Arc::new(States::default());
-        let (producer, arrivals) =
-            connect(settings.client_config(), room(&settings), &states).map_err(StartError::Settings)?;
+        let (outcomes, arrivals) = bounded(room(&settings));
+        // in transactions this one only asks for topics; the producer that sends comes with `Ledger::open`
+        let producer =
+            connect(settings.client_config(), outcomes.clone(), &states).map_err(StartError::Settings)?;
+        let calls = settings
+            .transactions
+            .clone()
+            .map(|transactions| Calls::start(settings.clone(), transactions, Arc::clone(&states), outcomes));
         let sink = Self {
-            builder: MessageBuilder::new(settings.envelope, settings.default_source.clone()),
+            calls: calls.transpose().map_err(StartError::Thread)?,
+            builder: MessageBuilder::new(
+                settings.envelope,
+                settings.default_source.clone(),
+                settings.topics.events.clone(),
+            ),
             serial_per_key: settings.one_request_in_flight(),
-            producer: Some(producer),
+            producer: Some(Arc::new(producer)),
             settings,
             arrivals,
             states,
@@ -244,14 +199,15 @@ impl KafkaSink {
         // dropping purges queue and flight, and reports every record through the queue of outcomes
         drop(self.producer.take());
         outcomes.extend(self.arrivals.try_iter());
-        let (producer, arrivals) = connect(self.settings.client_config(), room(&self.settings), &self.states)
-            .map_err(|reason| Failure {
-                meaning: Meaning::Fatal,
-                reason,
-            })?;
+        let (outcomes, arrivals) = bounded(room(&self.settings));
+        let config = self.settings.client_config();
+        let producer = connect(config, outcomes, &self.states).map_err(|reason| Failure {
+            meaning: Meaning::Fatal,
+            reason,
+        })?;
         self.states.fatal.store(false, Ordering::Release);
         self.states.lost_outcomes.store(0, Ordering::Relaxed);
-        self.producer = Some(producer);
+        self.producer = Some(Arc::new(producer));
         self.arrivals = arrivals;
         Ok(())
     }
@@ -262,14 +218,25 @@ impl KafkaSink {
         if self.states.lost_outcomes.load(Ordering::Relaxed) > 0 {
             return Some("an outcome found no room in its queue".to_owned());
         }
-        if !self.states.fatal.load(Ordering::Acquire) {
-            return None;
-        }
+        // the library knows it before it gives back what it held, and says it by an event only after that
         let fatal = self
             .producer
             .as_ref()
             .and_then(|producer| producer.client().fatal_error());
-        Some(fatal.map_or_else(|| "the producer died".to_owned(), |(_, reason)| reason))
+        match fatal {
+            Some((_, reason)) => Some(reason),
+            None => self
+                .states
+                .fatal
+                .load(Ordering::Acquire)
+                .then(|| "the producer died".to_owned()),
+        }
+    }
+
+    /// Says whether what is sent goes into transactions.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.calls.is_some()
     }
 
     /// Says whether the user asked for one request in flight.
@@ -285,12 +252,55 @@ impl KafkaSink {
             .all_brokers_down
             .load(Ordering::Relaxed)
             .then(|| format!("no broker of {} can be reached", self.settings.bootstrap_servers))
+            .or_else(|| self.calls.as_ref().and_then(Calls::obstacle))
     }
 
     /// The topic of a route.
     #[must_use]
     pub fn topic(&self, route: Route) -> &str {
         self.settings.topics.of(route)
+    }
+}
+
+impl Ledger for KafkaSink {
+    fn begin(&mut self) -> Result<(), Failure> {
+        let failed = |meaning, reason: String| Err(Failure { meaning, reason });
+        let Some(producer) = &self.producer else {
+            return failed(Meaning::Fatal, "there is no producer".to_owned());
+        };
+        match producer.begin_transaction() {
+            Ok(()) => Ok(()),
+            // nothing was begun, and only a new producer is sure to have nothing open
+            Err(error) => failed(Meaning::Fatal, error.to_string()),
+        }
+    }
+
+    fn commit(&mut self, position: Vec<u8>) {
+        if let (Some(calls), Some(producer)) = (&self.calls, &self.producer) {
+            calls.commit(producer, position);
+        }
+    }
+
+    fn abort(&mut self) {
+        if let (Some(calls), Some(producer)) = (&self.calls, &self.producer) {
+            calls.abort(producer);
+        }
+    }
+
+    fn open(&mut self, ours: Option<Vec<Option<Vec<u8>>>>) {
+        let old = self.producer.take();
+        if let Some(calls) = &self.calls {
+            calls.open(old, ours);
+        }
+    }
+
+    fn answer(&mut self) -> Option<Answer> {
+        let told = self.calls.as_ref()?.told()?;
+        if let Some((producer, arrivals)) = told.fresh {
+            self.producer = Some(producer);
+            self.arrivals = arrivals;
+        }
+        Some(told.answer)
     }
 }
 
@@ -324,21 +334,19 @@ fn room(settings: &KafkaSettings) -> usize {
     settings.max_in_flight_records + SPARE_OUTCOMES
 }
 
-/// Makes a producer with room for so many outcomes.
+/// Makes a producer whose outcomes go into this queue.
 fn connect(
     mut config: ClientConfig,
-    outcomes: usize,
+    outcomes: Sender<Outcome>,
     states: &Arc<States>,
-) -> Result<(ThreadedProducer<Context>, Receiver<Outcome>), String> {
-    let (outcomes, arrivals) = bounded(outcomes);
+) -> Result<ThreadedProducer<Context>, String> {
     let context = Context {
         outcomes,
         states: Arc::clone(states),
     };
     // at this level librdkafka tells why a connection failed, which `Context::log` reads
     config.set_log_level(RDKafkaLogLevel::Info);
-    let made = config.create_with_context(context);
-    made.map(|producer| (producer, arrivals)).map_err(client_error)
+    config.create_with_context(context).map_err(client_error)
 }
 
 /// Why librdkafka makes no client.

@@ -24,6 +24,26 @@ impl Topics {
     }
 }
 
+/// `linger.ms` in transactions, unless the user has set it: enough for one hand-over of the pipeline to fill batches.
+const TRANSACTION_LINGER_MS: &str = "1";
+
+/// What transactions need to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionSettings {
+    /// Name of the shard: key of its position, and end of its `transactional.id`.
+    pub shard: String,
+    /// How long a broker keeps a transaction open that nobody ends, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl TransactionSettings {
+    /// The `transactional.id`: the same for every process of the shard, so that the younger fences the older.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("genesys-kafka-{}", self.shard)
+    }
+}
+
 /// What the Kafka sink needs to know.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
@@ -49,6 +69,8 @@ pub struct KafkaSettings {
     pub librdkafka: BTreeMap<String, String>,
     /// Most parcels that can be unacknowledged at once; the queue of outcomes holds as many.
     pub max_in_flight_records: usize,
+    /// Where what is delivered goes into transactions.
+    pub transactions: Option<TransactionSettings>,
 }
 
 impl KafkaSettings {
@@ -113,6 +135,24 @@ impl KafkaSettings {
         config
     }
 
+    /// The configuration of a transactional producer.
+    pub(super) fn transactional_config(&self, transactions: &TransactionSettings) -> ClientConfig {
+        let mut config = self.client_config();
+        if !self.librdkafka.contains_key("linger.ms")
+            && !self.librdkafka.contains_key("queue.buffering.max.ms")
+        {
+            // a transaction is a batch already, and each of its rounds would wait for company that cannot come
+            config.set("linger.ms", TRANSACTION_LINGER_MS);
+        }
+        let timeout_ms = transactions.timeout_ms.to_string();
+        config
+            .set("transactional.id", transactions.id())
+            .set("transaction.timeout.ms", &timeout_ms)
+            // librdkafka takes no longer one; what times out is aborted and sent again, so that no hole is left
+            .set("message.timeout.ms", &timeout_ms);
+        config
+    }
+
     /// The configuration for a client that only asks: one that is not idempotent wants no producer id, for which some
     /// clusters demand a right of their own.
     pub(super) fn admin_config(&self) -> ClientConfig {
@@ -136,6 +176,7 @@ pub(crate) mod tests {
                 audit: "genesys.audit".to_owned(),
                 dead_letter: "genesys.dead-letter".to_owned(),
                 control: "genesys.control".to_owned(),
+                positions: "genesys.positions".to_owned(),
             },
             envelope: Envelope::Binary,
             default_source: "main".to_owned(),
@@ -146,7 +187,27 @@ pub(crate) mod tests {
             replication_factor: 1,
             librdkafka: BTreeMap::new(),
             max_in_flight_records: 10_000,
+            transactions: None,
         }
+    }
+
+    #[test]
+    fn a_transactional_producer_is_named_after_its_shard_and_times_out_with_its_transaction() {
+        let transactions = TransactionSettings {
+            shard: "east".to_owned(),
+            timeout_ms: 7000,
+        };
+        let mut settings = settings();
+        let config = settings.transactional_config(&transactions);
+        assert_eq!(config.get("transactional.id"), Some("genesys-kafka-east"));
+        assert_eq!(config.get("transaction.timeout.ms"), Some("7000"));
+        assert_eq!(config.get("message.timeout.ms"), Some("7000"));
+        assert_eq!(config.get("linger.ms"), Some("1"));
+        settings
+            .librdkafka
+            .insert("linger.ms".to_owned(), "50".to_owned());
+        let config = settings.transactional_config(&transactions);
+        assert_eq!(config.get("linger.ms"), Some("50"));
     }
 
     #[test]
@@ -172,7 +233,11 @@ pub(crate) mod tests {
 
     #[test]
     fn every_property_set_last_is_declared_as_owned() {
-        for (name, _) in settings().client_config().config_map() {
+        let transactions = TransactionSettings {
+            shard: "main".to_owned(),
+            timeout_ms: 1000,
+        };
+        for (name, _) in settings().transactional_config(&transactions).config_map() {
             let default = [
                 "client.id",
                 "compression.type",

@@ -1,7 +1,6 @@
 //! What the webhook sink needs to know, and why it cannot start.
 
 use config_faults::authorities::{self, AuthorityError};
-use config_faults::{shown_path, shown_variable};
 
 use super::signature::SigningKey;
 use crate::config::{SecretError, SecretPlace, Webhook};
@@ -35,7 +34,7 @@ pub enum SettingsError {
     #[error("the secret of {place} {reason}; write whsec_ and base64")]
     Key {
         /// Variable or file.
-        place: String,
+        place: SecretPlace,
         /// What is wrong with it, without repeating it.
         reason: String,
     },
@@ -70,10 +69,7 @@ pub(super) fn key(
 ) -> Result<SigningKey, SettingsError> {
     let secret = place.read(variable)?;
     SigningKey::parse(&secret).map_err(|error| SettingsError::Key {
-        place: match place {
-            SecretPlace::Variable(name) => format!("environment variable {}", shown_variable(name)),
-            SecretPlace::File(path) => shown_path(path).into_owned(),
-        },
+        place: place.clone(),
         reason: error.to_string(),
     })
 }

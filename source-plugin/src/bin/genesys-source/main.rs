@@ -1,11 +1,12 @@
 //! `genesys-source`: the subscriber core at a terminal, one subcommand per task.
 //!
 //! Responsible for the command line and the exit code. Refuses to do any work of its own: each subcommand is a module.
-//! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 78 where `spool` finds none,
-//! 1 for anything else.
+//! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 78 where `spool` finds none
+//! or `plan` faults, 77 and 69 where `plan` is refused or gets no answer, 1 for anything else.
 
 mod explain;
 mod frame_reader;
+mod plan;
 mod spool;
 mod tail;
 
@@ -36,9 +37,15 @@ enum Command {
     Tail(tail::Arguments),
     /// Show what is in a spool's directory; changes nothing, also beside its owner
     ///
-    /// Exit status: 0 if all of it can be read, 1 if something is damaged, 78 if there is no spool. The source does not
-    /// write spools yet: spool.mode = "disk" is refused.
+    /// Exit status: 0 if all of it can be read, 1 if something is damaged, 78 if there is no spool.
     Spool(spool::Arguments),
+    /// Print the topics, channels and REST calls that a configuration needs
+    ///
+    /// Reads queues, users and their members over the API, or from a file.
+    ///
+    /// Exit status: 0 if there is a plan, 78 if the configuration or the saved directory is at fault, 77 if the credentials
+    /// or their permissions are, 69 if the platform does not answer.
+    Plan(plan::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
             tail::run(&arguments, std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
         Command::Spool(arguments) => spool::run(&arguments, std::io::stdout().lock()),
+        Command::Plan(arguments) => plan::run(&arguments, std::io::stdout().lock()),
     };
     match done {
         Ok(code) => code,

@@ -29,6 +29,8 @@ const WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Source configuration as JSON; without it GENESYS_ENV, OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET are enough
+    ///
+    /// Where it has no "spool", the records are kept in memory.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Drain after so many records
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, mut out: impl Write) -> anyhow::Result<
         }
         None => "{}".to_owned(),
     };
+    let config = in_memory(&config);
     let stop = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
     stop.thread_block().context("cannot block signals")?;
     let source = Arc::new(Source::open(&config, &log_to_stderr())?);
@@ -75,6 +78,19 @@ pub(crate) fn run(arguments: &Arguments, mut out: impl Write) -> anyhow::Result<
         bail!("the source did not close within {} s", CLOSE.as_secs());
     }
     Ok(())
+}
+
+/// Keeps the records in memory if the configuration does not say where: the spool of a service that runs beside this
+/// command is not this command's to take.
+pub(crate) fn in_memory(config: &str) -> String {
+    match serde_json::from_str::<serde_json::Value>(config) {
+        Ok(serde_json::Value::Object(mut members)) if !members.contains_key("spool") => {
+            members.insert("spool".to_owned(), serde_json::json!({"mode": "memory"}));
+            serde_json::Value::Object(members).to_string()
+        }
+        // What is wrong with it is told by the source.
+        Ok(_) | Err(_) => config.to_owned(),
+    }
 }
 
 fn limits(left: Option<u64>) -> PullLimits {

@@ -30,6 +30,14 @@ pub struct SyncDone {
     result: io::Result<()>,
 }
 
+impl SyncDone {
+    /// Says whether the disk refused.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.result.is_err()
+    }
+}
+
 impl SyncTask {
     /// Syncs; blocks as long as the disk does.
     pub fn run(self) -> SyncDone {

@@ -289,6 +289,17 @@ impl FaultyStorage {
         self.set_content(name, &content);
     }
 
+    /// Copies the directory, as a snapshot of a volume does.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::default();
+        for (name, content) in self.image() {
+            copy.create(&name, 0).unwrap();
+            copy.set_content(&name, &content);
+        }
+        copy.sync_dir().unwrap();
+        copy
+    }
+
     /// Returns everything that is stored, to see whether something was changed.
     pub(crate) fn image(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();

@@ -12,6 +12,7 @@ fn settings() -> KafkaSettings {
             audit: "a".to_owned(),
             dead_letter: "d".to_owned(),
             control: "c".to_owned(),
+            positions: "genesys.positions".to_owned(),
         },
         envelope: Envelope::Binary,
         default_source: "main".to_owned(),
@@ -22,6 +23,7 @@ fn settings() -> KafkaSettings {
         replication_factor: 3,
         librdkafka: std::collections::BTreeMap::new(),
         max_in_flight_records: 10_000,
+        transactions: None,
     }
 }
 
@@ -51,7 +53,7 @@ fn judged(
     if state.settings.is_ok() {
         state.settings = Ok(told);
     }
-    let item = item(&settings(), Route::Audit, 3, Some(&state));
+    let item = item(&settings(), Topic::Of(Route::Audit), 3, Some(&state));
     assert_eq!(item.id, "kafka.topic.audit");
     let facts = facts("a", &state);
     let complaint = item.detail.strip_prefix(&facts).unwrap().trim_start_matches("; ");
@@ -209,7 +211,7 @@ fn an_absent_topic_depends_on_who_is_to_create_it() {
             create_topics,
             ..settings()
         };
-        let item = item(&settings, Route::Event, brokers, None);
+        let item = item(&settings, Topic::Of(Route::Event), brokers, None);
         (item.failure(), item.detail, item.mend.unwrap())
     };
     let command = TopicPlan::of(&settings(), Route::Event).command("b:9092");
@@ -237,4 +239,32 @@ fn an_absent_topic_depends_on_who_is_to_create_it() {
             "lower kafka.replication_factor, or add brokers".to_owned()
         )
     );
+}
+
+#[test]
+fn the_positions_topic_is_compacted_and_never_deleted_from() {
+    let of = |policy: &str| {
+        let mut state = sound();
+        if let Ok(told) = &mut state.settings {
+            told.cleanup_policy = Some(policy.to_owned());
+        }
+        let item = item(&settings(), Topic::Positions, 3, Some(&state));
+        (item.id.to_string(), item.failure(), item.mend)
+    };
+    assert_eq!(of("compact"), ("kafka.topic.positions".to_owned(), None, None));
+    for policy in ["delete", "compact,delete"] {
+        assert_eq!(
+            of(policy),
+            (
+                "kafka.topic.positions".to_owned(),
+                Some(Exit::Config),
+                Some(
+                    "kafka-configs.sh --bootstrap-server b:9092 --alter --entity-type topics --entity-name \
+                     genesys.positions --add-config cleanup.policy=compact"
+                        .to_owned()
+                )
+            ),
+            "{policy}"
+        );
+    }
 }

@@ -1,0 +1,59 @@
+//! How far a topic reaches at this moment, for those who read it to its end.
+//!
+//! Responsible for the offsets of every partition, asked for before the first record is read, so that what the reader
+//! itself causes is not read. Refuses a topic that is not there. Invariant: a partition without a record is told, too.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Number of the partition.
+    pub partition: i32,
+    /// Offset of its first record.
+    pub low: i64,
+    /// Offset after its last one; the marker of a transaction may be the last.
+    pub high: i64,
+}
+
+impl Extent {
+    /// Asks for every partition of `topic`, waiting at most `wait` for each answer.
+    ///
+    /// # Errors
+    /// Why it is not known, in words; retryable unless the topic does not exist.
+    pub fn of_topic(consumer: &BaseConsumer, topic: &str, wait: Duration) -> Result<Vec<Self>, String> {
+        let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(in_words)?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let extents: Vec<Self> = partitions
+            .map(|partition| {
+                let partition = partition.id();
+                let (low, high) = consumer
+                    .fetch_watermarks(topic, partition, wait)
+                    .map_err(in_words)?;
+                Ok(Self { partition, low, high })
+            })
+            .collect::<Result<_, String>>()?;
+        if extents.is_empty() {
+            return Err("it does not exist".to_owned());
+        }
+        Ok(extents)
+    }
+
+    /// Says whether there is nothing to read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.low >= self.high
+    }
+}
+
+/// A failure of the client in the library's words, without the names of its own types.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "used as a function of `map_err`")]
+pub fn in_words(error: KafkaError) -> String {
+    error
+        .rdkafka_error_code()
+        .map_or_else(|| error.to_string(), |code| code.to_string())
+}

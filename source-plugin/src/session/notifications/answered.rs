@@ -1,0 +1,87 @@
+//! A listener's subscription: what the answer to a request for topics makes of it.
+//!
+//! Responsible for the moment at which a subscription counts and for the topics that are not to be had. Refuses to take an
+//! answer that permits nothing for a subscription. Invariant: what is rejected is one gap, as long as it is the same.
+
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::listener::Listener;
+use super::platform::{Answer, Platform, Rejected};
+use crate::gap::{Cause, Detail, LossKind};
+use crate::session::failure::{Failure, FailureKind};
+use crate::session::interruptions::Part;
+use crate::session::status::State;
+
+impl<P: Platform, R: Rng> Listener<P, R> {
+    /// Takes the answer to a subscribe request.
+    pub(super) fn subscribed(&mut self, answer: Answer) -> Result<(), Failure> {
+        if answer.permitted == 0 && !answer.rejected.is_empty() {
+            let reason = answer.rejected.first().map_or("", |rejected| &rejected.reason);
+            return Err(Failure {
+                kind: FailureKind::Credentials,
+                text: format!("none of the topics is permitted; the first: {reason}"),
+                code: 403,
+                retry_after: None,
+            });
+        }
+        let now_us = self.now_us();
+        self.judge_rejected(answer.rejected, now_us);
+        let Some(attached) = &mut self.attached else {
+            return Ok(());
+        };
+        if attached.subscribed_at.is_some() {
+            return Ok(());
+        }
+        attached.subscribed_at = Some(Instant::now());
+        attached.wire.covered_until(now_us);
+        let complete_us = attached.wire.complete_us();
+        let topics = attached.topics.len();
+        {
+            let mut board = self.shared.borrow_mut();
+            board.intake.partly_listening(Part::Listener(self.number), now_us);
+            board.polled(self.number, Some(now_us), complete_us);
+            board.intake.publish();
+        }
+        self.enter(State::Subscribed);
+        let over = self.outage.end();
+        tracing::info!(
+            channel = self.number,
+            topics,
+            failed_attempts = over.failed_attempts,
+            away_ms = over.away_ms,
+            "{}",
+            if self.has_listened {
+                "subscribed again"
+            } else {
+                "subscribed"
+            }
+        );
+        self.has_listened = true;
+        Ok(())
+    }
+
+    /// Records which topics are not to be had, if that has changed.
+    pub(super) fn judge_rejected(&mut self, mut rejected: Vec<Rejected>, now_us: i64) {
+        rejected.sort();
+        if rejected == self.rejected {
+            return;
+        }
+        let part = Part::Rejected(self.number);
+        let mut board = self.shared.borrow_mut();
+        board.intake.partly_listening(part, now_us);
+        if let Some(first) = rejected.first() {
+            for one in &rejected {
+                tracing::warn!(topic = one.topic, reason = one.reason, "topic rejected");
+            }
+            let topics = rejected.iter().map(|one| one.topic.clone()).collect();
+            let detail = Detail::new(LossKind::Refused, Some(&first.reason));
+            board
+                .intake
+                .partly_absent(part, topics, Cause::TopicRejected, detail, now_us);
+        }
+        board.intake.publish();
+        drop(board);
+        self.rejected = rejected;
+    }
+}

@@ -1,0 +1,131 @@
+//! What the listeners of one source share: the way to the host, and a board on which each shows where it is.
+//!
+//! Refuses a borrow across a wait: everything here is done between two of them, on one thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::session::intake::Intake;
+use crate::session::status::State;
+
+/// Where one listener is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    state: State,
+    /// Until when everything that had arrived is in the log; counts while it listens.
+    polled_us: i64,
+    /// Until when everything that was sent to it has been read.
+    complete_us: i64,
+    has_listened: bool,
+}
+
+/// See the module documentation.
+pub(super) struct Board {
+    pub(super) intake: Intake,
+    places: Vec<Place>,
+    shown: Option<State>,
+}
+
+/// The one board of a source.
+pub(super) type Shared = Rc<RefCell<Board>>;
+
+impl Board {
+    pub(super) fn new(intake: Intake) -> Self {
+        Self {
+            intake,
+            places: Vec::new(),
+            shown: None,
+        }
+    }
+
+    /// Makes a place for one more listener; returns its number.
+    pub(super) fn join(&mut self) -> usize {
+        self.places.push(Place {
+            state: State::Connecting,
+            polled_us: 0,
+            complete_us: 0,
+            has_listened: false,
+        });
+        self.places.len() - 1
+    }
+
+    /// Shows where a listener is; the state of the source is that of the one that has the farthest to go.
+    pub(super) fn enter(&mut self, number: usize, state: State) {
+        let is_connected = matches!(state, State::Subscribing | State::Subscribed | State::Stalled);
+        let now_us = self.intake.clock.now_us();
+        if let Some(place) = self.places.get_mut(number) {
+            place.state = state;
+            if state == State::Subscribed {
+                place.has_listened = true;
+                place.polled_us = now_us;
+            }
+        }
+        let farthest = self
+            .places
+            .iter()
+            .map(|place| place.state)
+            .max_by_key(|state| distance(*state));
+        if let Some(farthest) = farthest
+            && self.shown != Some(farthest)
+        {
+            self.shown = Some(farthest);
+            if farthest == State::Stalled {
+                self.intake.status.enter_stalled();
+            } else {
+                self.intake.status.enter(farthest);
+            }
+        }
+        if is_connected {
+            self.intake.status.update(|figures| {
+                figures.connected_since_us.get_or_insert(now_us);
+            });
+        }
+        if farthest == Some(State::Subscribed) {
+            self.intake.listening(now_us);
+            self.intake.publish();
+            self.intake.mark_alive(now_us);
+        }
+    }
+
+    /// Says whether any listener has ever been subscribed.
+    pub(super) fn has_listened(&self) -> bool {
+        self.places.iter().any(|place| place.has_listened)
+    }
+
+    /// Notes how far a listener has read, and tells the spool how far all of them have.
+    pub(super) fn polled(&mut self, number: usize, polled_us: Option<i64>, complete_us: i64) {
+        if let Some(place) = self.places.get_mut(number) {
+            place.complete_us = complete_us;
+            if let Some(polled_us) = polled_us {
+                place.polled_us = polled_us;
+            }
+        }
+        let alive_us = self.listening().map(|place| place.polled_us).min();
+        if let Some(alive_us) = alive_us {
+            self.intake.note_alive(alive_us);
+        }
+    }
+
+    /// Returns until when everything that was sent to those who listen has been read; `None` if nobody does.
+    pub(super) fn complete_us(&self) -> Option<i64> {
+        self.listening().map(|place| place.complete_us).min()
+    }
+
+    fn listening(&self) -> impl Iterator<Item = &Place> {
+        self.places
+            .iter()
+            .filter(|place| matches!(place.state, State::Subscribed | State::Stalled))
+    }
+}
+
+/// How far a state is from listening.
+fn distance(state: State) -> u8 {
+    match state {
+        State::Subscribed => 0,
+        State::Stalled => 1,
+        State::Subscribing => 2,
+        State::Connecting => 3,
+        State::Disconnected => 4,
+        State::Draining | State::Ended | State::Failed => 5,
+    }
+}

@@ -1,0 +1,344 @@
+//! The platform as it is: the plan over the REST client, channels, subscriptions, and sockets over TLS.
+//!
+//! Responsible for what REST answers mean to a listener. Refuses a socket address that would send its credential in the
+//! clear. Invariant: no `connectUri` leaves it but into a connection.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::ExposeSecret as _;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::MAX_CHANNELS;
+use super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use crate::clock::Clock;
+use crate::config::Wishes;
+use crate::endpoint::{self, Scheme};
+use crate::lookup;
+use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
+use crate::rest::{self, Rest, RestError, Whose};
+use crate::session::failure::{Failure, FailureKind};
+use crate::transport::events::{ConnectError, Connector};
+use crate::transport::proxy::Proxies;
+use crate::transport::socket::Socket;
+
+/// Life of a channel of which the platform does not tell when it ends.
+///
+/// # Source
+/// Notifications REST interface: 24 hours.
+const CHANNEL_LIFE: Duration = Duration::from_secs(86_400);
+
+/// Shortest time after which a channel is replaced because its token is to be renewed, so that a login service that is
+/// away does not make channels follow one another.
+const MIN_TOKEN_WAIT: Duration = Duration::from_secs(60);
+
+/// Time that is given to further conversations before their topics are asked for, so that one request takes many.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
+
+/// Time between two looks at which conversations are to be let go.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// What sockets are opened with.
+pub(crate) struct Sockets {
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) max_frame_bytes: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Replaces scheme, host and port of a channel's address.
+    pub(crate) streaming: Option<Url>,
+    pub(crate) allow_insecure: bool,
+}
+
+/// What was planned last.
+struct Planned {
+    spread: Spread,
+    plan: Plan,
+    followed: Option<Followed>,
+    /// What was said of it last, so that it is said once.
+    faults: Vec<String>,
+    left_out: usize,
+}
+
+/// See the module documentation.
+pub(crate) struct Genesys {
+    rest: Rest,
+    wishes: Wishes,
+    sockets: Sockets,
+    planned: RefCell<Option<Planned>>,
+    /// A conversation is to be followed.
+    sighted: Notify,
+}
+
+impl Genesys {
+    pub(crate) fn new(rest: Rest, wishes: Wishes, sockets: Sockets) -> Self {
+        Self {
+            rest,
+            wishes,
+            sockets,
+            planned: RefCell::default(),
+            sighted: Notify::new(),
+        }
+    }
+
+    /// Time between two looks at who is a member of what.
+    pub(crate) fn refresh(&self) -> Duration {
+        self.wishes.refresh
+    }
+
+    async fn first_plan(&self) -> Result<Shares, Failure> {
+        let directory = lookup::directory(&self.rest, &self.wishes).await?;
+        let plan = plan::plan(&self.wishes, &directory).map_err(|faults| Failure {
+            kind: FailureKind::Configuration,
+            text: joined(&faults),
+            code: 0,
+            retry_after: None,
+        })?;
+        let present = self.rest.channels(Whose::OauthClient).await?.len();
+        let wanted = plan.channels();
+        if present + wanted > MAX_CHANNELS {
+            tracing::warn!(
+                present,
+                wanted,
+                most = MAX_CHANNELS,
+                "the OAuth client has channels already: more than its limit ends the oldest; give this source a client of its own"
+            );
+        }
+        let every_queue = if plan.every_queue {
+            ": nothing is named, so every queue that the OAuth client may read"
+        } else {
+            ""
+        };
+        tracing::info!(
+            topics = plan.planned().len(),
+            channels = wanted,
+            queues = plan.queues,
+            users = plan.users,
+            "planned{every_queue}"
+        );
+        let followed = self.wishes.follows().then(|| Followed::new(&self.wishes, &plan));
+        let mut planned = Planned {
+            spread: Spread::new(self.wishes.max_channels),
+            plan,
+            followed,
+            faults: Vec::new(),
+            left_out: 0,
+        };
+        let shares = planned.spread();
+        *self.planned.borrow_mut() = Some(planned);
+        Ok(shares)
+    }
+}
+
+impl Planned {
+    /// Puts the topics on their channels.
+    fn spread(&mut self) -> Shares {
+        let followed = self.followed.as_ref().map(Followed::topics).unwrap_or_default();
+        let changes = self.spread.assign(self.plan.topics.iter().chain(&followed));
+        let left_out = changes.left_out.len();
+        if left_out != self.left_out {
+            self.left_out = left_out;
+            if left_out > 0 {
+                tracing::warn!(left_out, "topics over the quota are not listened to");
+            }
+        }
+        let channels = (0..).map_while(|number| self.spread.channel(number));
+        channels
+            .map(|topics| topics.iter().cloned().collect::<Vec<_>>().into())
+            .collect()
+    }
+}
+
+impl Platform for Genesys {
+    async fn plan(&self) -> Result<Shares, Failure> {
+        if self.planned.borrow().is_none() {
+            return self.first_plan().await;
+        }
+        let directory = lookup::directory(&self.rest, &self.wishes).await?;
+        let (plan, faults) = plan::replan(&self.wishes, &directory);
+        let mut guard = self.planned.borrow_mut();
+        let Some(planned) = guard.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        if faults != planned.faults {
+            for fault in &faults {
+                tracing::warn!(fault, "no longer as it was planned");
+            }
+            planned.faults = faults;
+        }
+        if let Some(followed) = &mut planned.followed {
+            followed.bound(&plan);
+        }
+        planned.plan = plan;
+        Ok(planned.spread())
+    }
+
+    async fn changed(&self) -> Shares {
+        loop {
+            let sighted = tokio::time::timeout(EXPIRE_EVERY, self.sighted.notified()).await;
+            if sighted.is_ok() {
+                tokio::time::sleep(FOLLOW_WITHIN).await;
+            }
+            let now_ms = self.sockets.clock.uptime_ms();
+            let mut guard = self.planned.borrow_mut();
+            if let Some(planned) = guard.as_mut()
+                && let Some(followed) = &mut planned.followed
+                && (followed.expire(now_ms) > 0 || sighted.is_ok())
+            {
+                return planned.spread();
+            }
+        }
+    }
+
+    fn follows(&self) -> bool {
+        self.wishes.follows()
+    }
+
+    fn sighted(&self, sighting: &Sighting) {
+        let now_ms = self.sockets.clock.uptime_ms();
+        let mut guard = self.planned.borrow_mut();
+        let Some(followed) = guard.as_mut().and_then(|planned| planned.followed.as_mut()) else {
+            return;
+        };
+        match followed.seen(&sighting.conversation_id, sighting.standing, now_ms) {
+            Follow::Added => self.sighted.notify_one(),
+            Follow::LeftOut if followed.left_out() == 1 => {
+                let most = followed.most();
+                tracing::warn!(most, "conversations over the quota are not followed");
+            }
+            Follow::LeftOut | Follow::Unchanged => {}
+        }
+    }
+
+    async fn create_channel(&self) -> Result<Channel, Failure> {
+        // Renews what is due: a channel belongs to the token that made it.
+        self.rest.token(self.sockets.deadline).await?;
+        let channel = self.rest.create_channel().await?;
+        let now = Instant::now();
+        let server_us = self.sockets.clock.now_us() + self.rest.clock_skew_ms().unwrap_or(0) * 1000;
+        let life = channel.expires_us.map_or(CHANNEL_LIFE, |expires_us| {
+            Duration::from_micros(expires_us.saturating_sub(server_us).max(0).unsigned_abs())
+                .min(CHANNEL_LIFE)
+        });
+        let renew_at = self
+            .rest
+            .token_life()
+            .map(|life| life.renew_at.max((now + MIN_TOKEN_WAIT).min(life.expires_at)));
+        Ok(Channel {
+            id: channel.id,
+            connect_uri: channel.connect_uri,
+            expires_at: now + life,
+            renew_at: renew_at.unwrap_or(now + life),
+        })
+    }
+
+    async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
+        let verdicts = self.rest.replace_subscriptions(channel, topics).await?;
+        let (permitted, rejected): (Vec<_>, Vec<_>) =
+            verdicts.into_iter().partition(|verdict| verdict.is_permitted);
+        Ok(Answer {
+            permitted: permitted.len(),
+            rejected: rejected
+                .into_iter()
+                .map(|verdict| Rejected {
+                    reason: reason(&verdict),
+                    topic: verdict.topic,
+                })
+                .collect(),
+        })
+    }
+
+    async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
+        let connector = Connector {
+            url: self.address(channel)?,
+            proxies: Proxies::from_environment(),
+            tls: Arc::clone(&self.sockets.tls),
+            max_frame_bytes: self.sockets.max_frame_bytes,
+            deadline: self.sockets.deadline,
+            clock: Arc::clone(&self.sockets.clock),
+        };
+        connector.connect().await.map_err(|error| {
+            // The address is the only credential: whoever is refused there has no channel any more.
+            let is_gone = matches!(&error, ConnectError::Refused { status, .. } if matches!(status, 401 | 403 | 404 | 410));
+            let failure = Failure::from(error);
+            if is_gone {
+                return Failure {
+                    kind: FailureKind::ChannelGone,
+                    ..failure
+                };
+            }
+            failure
+        })
+    }
+
+    fn discard_token(&self) {
+        self.rest.discard_token();
+    }
+}
+
+impl Genesys {
+    /// Returns the address of a channel's socket, at the configured host if there is one.
+    fn address(&self, channel: &Channel) -> Result<Url, Failure> {
+        let refused = |reason: String| Failure {
+            kind: FailureKind::Configuration,
+            text: format!(
+                "the address of a channel's socket is of no use: {reason}; check endpoints.streaming"
+            ),
+            code: 0,
+            retry_after: None,
+        };
+        let told = channel.connect_uri.expose_secret();
+        let Some(base) = &self.sockets.streaming else {
+            let parsed = endpoint::parse(told, Scheme::WebSocket, self.sockets.allow_insecure);
+            return parsed.map_err(|error| refused(error.to_string()));
+        };
+        let told = Url::parse(told).map_err(|error| refused(error.to_string()))?;
+        let mut url = endpoint::join(base, told.path());
+        url.set_query(told.query());
+        Ok(url)
+    }
+}
+
+fn joined(faults: &[config_faults::Fault]) -> String {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    faults.join("; ")
+}
+
+/// Says in one line why a topic is rejected.
+fn reason(verdict: &rest::Verdict) -> String {
+    let missing = verdict.missing_permissions.join(", ");
+    match (&verdict.reason, missing.is_empty()) {
+        (Some(reason), true) => reason.clone(),
+        (Some(reason), false) => format!("{reason}: missing permission {missing}"),
+        (None, false) => format!("missing permission {missing}"),
+        (None, true) => "the platform gives no reason".to_owned(),
+    }
+}
+
+impl From<RestError> for Failure {
+    fn from(error: RestError) -> Self {
+        let error = match error {
+            RestError::Login(error) => return Self::from(error),
+            other => other,
+        };
+        let kind = match &error {
+            RestError::Throttled { .. } => FailureKind::Throttled,
+            RestError::Unauthorized { .. } | RestError::Forbidden { .. } => FailureKind::Credentials,
+            // Which of the two the platform answers for a channel that has ended is not public.
+            RestError::NotFound { .. } | RestError::BadRequest { .. } => FailureKind::ChannelGone,
+            RestError::Unreachable { .. }
+            | RestError::Answer { .. }
+            | RestError::Unreadable { .. }
+            | RestError::Login(_) => FailureKind::Transient,
+        };
+        Self {
+            kind,
+            text: error.to_string(),
+            code: error.status(),
+            retry_after: error.retry_after(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the listeners need of Genesys Cloud: a plan, channels, subscriptions and sockets.
+//!
+//! One implementation over the REST room, one for tests. Refuses to decide when any of it is asked for.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::plan::Sighting;
+use crate::session::failure::Failure;
+use crate::transport::socket::Socket;
+
+/// A channel of the notification service.
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    /// Its id, which is no secret.
+    pub(crate) id: String,
+    /// Address and only credential of its socket.
+    pub(crate) connect_uri: SecretString,
+    /// When it ends by itself.
+    pub(crate) expires_at: Instant,
+    /// When the token that made it is to be renewed, and the channel with it.
+    pub(crate) renew_at: Instant,
+}
+
+/// A topic that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rejected {
+    /// The topic.
+    pub(crate) topic: String,
+    /// Why, and the permissions that are missing where the platform tells; one line.
+    pub(crate) reason: String,
+}
+
+/// What a subscribe request was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Topics that are subscribed.
+    pub(crate) permitted: usize,
+    /// Topics that are not.
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+/// The topics of each channel.
+pub(crate) type Shares = Vec<Arc<[String]>>;
+
+/// See the module documentation. Every call may be repeated, and dropped half-way.
+pub(crate) trait Platform: 'static {
+    /// Looks up what is wanted and spreads it over channels; a topic stays on the channel on which it is.
+    fn plan(&self) -> impl Future<Output = Result<Shares, Failure>>;
+
+    /// Waits until topics have changed for another reason than that of [`Platform::plan`], which has succeeded before.
+    fn changed(&self) -> impl Future<Output = Shares>;
+
+    /// Says whether conversations that are seen are of interest.
+    fn follows(&self) -> bool;
+
+    /// Takes note of a conversation that was seen.
+    fn sighted(&self, sighting: &Sighting);
+
+    /// Makes a channel.
+    fn create_channel(&self) -> impl Future<Output = Result<Channel, Failure>>;
+
+    /// Makes `topics` the whole subscription of a channel.
+    fn subscribe(&self, channel: &str, topics: &[String]) -> impl Future<Output = Result<Answer, Failure>>;
+
+    /// Opens a channel's socket.
+    fn connect(&self, channel: &Channel) -> impl Future<Output = Result<Socket, Failure>>;
+
+    /// Forgets the access token, since the server no longer takes it.
+    fn discard_token(&self);
+}

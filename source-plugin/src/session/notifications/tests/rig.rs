@@ -1,0 +1,316 @@
+//! A fleet against the scripted service, and everything that a test holds against it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::super::platform::Rejected;
+use super::super::{Fleet, ListenerSettings, Settings};
+pub(super) use super::service::Say;
+use super::service::{MAX_SAID, Script, Scripted, Server, serve};
+use crate::admission::{self, Admission, OnFull};
+use crate::backoff::Policy;
+use crate::clock::Clock;
+use crate::clock::paused::PausedClock;
+use crate::config::KeepAlive;
+use crate::counts::Counts;
+use crate::decode::Transport;
+use crate::dedup;
+use crate::gap::Origin;
+use crate::queue::{Bounds, NoRecords, PullLimits, Queue};
+use crate::record::Kind;
+use crate::session::status::{Status, StatusSnapshot};
+use crate::session::{Command, Failure, Intake};
+use crate::transport::events::Connector;
+
+/// Kind, type, body.
+pub(super) type Records = Vec<(Kind, String, Value)>;
+
+pub(super) struct Options {
+    pub(super) shares: Vec<Vec<&'static str>>,
+    pub(super) life: Duration,
+    pub(super) max_records: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shares: vec![vec!["t1", "t2"]],
+            life: Duration::from_secs(86_400),
+            max_records: 100_000,
+        }
+    }
+}
+
+impl Options {
+    /// With channels of this life.
+    pub(super) fn living(life: Duration) -> Self {
+        Self {
+            life,
+            ..Self::default()
+        }
+    }
+}
+
+/// A fleet and everything that a test holds against it.
+pub(super) struct Rig {
+    script: Rc<RefCell<Script>>,
+    queue: Arc<Queue>,
+    status: Arc<Status>,
+    commands: watch::Sender<Command>,
+    fleet: Option<Fleet<Scripted, ChaCha8Rng>>,
+    taken: RefCell<Records>,
+}
+
+/// Runs a test with a rig.
+pub(super) async fn with<F: Future<Output = ()>>(options: Options, test: impl FnOnce(Rig) -> F) {
+    LocalSet::new()
+        .run_until(async move { test(Rig::new(&options)).await })
+        .await;
+}
+
+fn owned(shares: &[Vec<&str>]) -> Vec<Vec<String>> {
+    let share = |share: &Vec<&str>| share.iter().map(|topic| (*topic).to_owned()).collect();
+    shares.iter().map(share).collect()
+}
+
+impl Rig {
+    fn new(options: &Options) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::start());
+        let bounds = Bounds {
+            max_records: options.max_records,
+            max_bytes: 8 << 20,
+        };
+        let queue = Arc::new(Queue::try_new(bounds).unwrap());
+        let status = Arc::new(Status::new());
+        let script = Rc::new(RefCell::new(Script {
+            shares: owned(&options.shares),
+            life: options.life,
+            ..Script::default()
+        }));
+        let (acceptor, mut accepted) = mpsc::channel(MAX_SAID);
+        let served = Rc::clone(&script);
+        tokio::task::spawn_local(async move {
+            while let Some((number, stream, said)) = accepted.recv().await {
+                tokio::task::spawn_local(serve(Rc::clone(&served), number, stream, said));
+            }
+        });
+        let platform = Scripted {
+            script: Rc::clone(&script),
+            acceptor,
+            connector: Rc::new(Connector {
+                url: "ws://127.0.0.1:1/channels/c".parse().unwrap(),
+                proxies: crate::transport::proxy::Proxies::none(),
+                tls: crate::tls::client_config(None, false).unwrap(),
+                max_frame_bytes: 65_536,
+                deadline: Duration::from_secs(15),
+                clock: Arc::clone(&clock),
+            }),
+        };
+        let admission = Admission::new(admission::Settings {
+            transport: Transport::Notifications,
+            source_name: "main".to_owned(),
+            dedup: dedup::Settings {
+                window_ms: 60_000,
+                max_ids: 1000,
+            },
+            on_full: OnFull::Stop,
+            max_queue_bytes: bounds.max_bytes,
+            epoch: 0,
+        });
+        let origin = Origin {
+            source: "main".to_owned(),
+            topics: Vec::new(),
+            max_topics_bytes: 8192,
+        };
+        let intake = Intake::new(admission, Arc::clone(&queue), origin, clock, Arc::clone(&status));
+        let settings = Settings {
+            listener: ListenerSettings {
+                keep_alive: KeepAlive {
+                    ping: Duration::from_secs(1),
+                    silence: Duration::from_secs(35),
+                },
+                stall: Duration::from_secs(10),
+                overlap: Duration::from_secs(2),
+                max_held_bytes: 1 << 20,
+                close: Duration::from_secs(5),
+            },
+            reconnect: Policy {
+                min: Duration::from_millis(100),
+                max: Duration::from_secs(60),
+                max_attempts: None,
+                stable: Duration::from_secs(30),
+            },
+            refresh: Duration::from_secs(300),
+        };
+        let (commands, _) = watch::channel(Command::Run);
+        Self {
+            script,
+            queue,
+            status,
+            commands,
+            fleet: Some(Fleet::new(
+                platform,
+                intake,
+                settings,
+                ChaCha8Rng::seed_from_u64(1),
+            )),
+            taken: RefCell::default(),
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        let fleet = self.fleet.take().unwrap();
+        tokio::task::spawn_local(fleet.run(self.commands.subscribe()));
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        self.commands.send_replace(command);
+    }
+
+    pub(super) async fn until(&self, condition: impl Fn(&StatusSnapshot) -> bool) {
+        let waiting = async {
+            while !condition(&self.status.snapshot()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(900), waiting).await;
+        assert!(waited.is_ok(), "{:?}", self.status.snapshot());
+    }
+
+    /// Lets the open socket of a channel do something.
+    pub(super) fn say(&self, channel: &str, say: Say) {
+        let script = self.script.borrow();
+        let server = script.servers.iter().rfind(|server| server.channel == channel);
+        server.unwrap().say.try_send(say).ok();
+    }
+
+    /// Sends an event to each open socket whose channel has the topic.
+    pub(super) fn broadcast(&self, topic: &str, number: i64) {
+        let script = self.script.borrow();
+        for server in script.servers.iter().filter(|server| server.is_open) {
+            let topics = script.topics.get(&server.channel);
+            if topics.is_some_and(|topics| topics.iter().any(|subscribed| subscribed == topic)) {
+                server.say.try_send(Say::event(topic, number)).ok();
+            }
+        }
+    }
+
+    pub(super) fn channel_of(&self, topic: &str) -> String {
+        let script = self.script.borrow();
+        let mut channels = script.topics.iter();
+        let found = channels.find(|(_, topics)| topics.iter().any(|subscribed| subscribed == topic));
+        found.unwrap().0.clone()
+    }
+
+    pub(super) fn wish(&self, shares: &[Vec<&'static str>]) {
+        self.script.borrow_mut().shares = owned(shares);
+    }
+
+    pub(super) fn refuse_connection(&self, channel: &str, failure: Failure) {
+        let refusals = &mut self.script.borrow_mut().refusals;
+        refusals.insert(channel.to_owned(), failure);
+    }
+
+    pub(super) fn reject(&self, topic: &str, reason: &str) {
+        self.script.borrow_mut().rejected.push(Rejected {
+            topic: topic.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(super) fn permit_all(&self) {
+        self.script.borrow_mut().rejected.clear();
+    }
+
+    pub(super) fn subscriptions(&self) -> Vec<(String, Vec<String>)> {
+        self.script.borrow().subscriptions.clone()
+    }
+
+    /// The channels whose sockets were opened, in order.
+    pub(super) fn connections(&self) -> Vec<String> {
+        let script = self.script.borrow();
+        script
+            .servers
+            .iter()
+            .map(|server| server.channel.clone())
+            .collect()
+    }
+
+    fn of<T>(&self, channel: &str, read: impl Fn(&Server) -> T) -> T {
+        let script = self.script.borrow();
+        read(
+            script
+                .servers
+                .iter()
+                .rfind(|server| server.channel == channel)
+                .unwrap(),
+        )
+    }
+
+    pub(super) fn asked(&self, channel: &str) -> usize {
+        self.of(channel, |server| server.asked)
+    }
+
+    pub(super) fn closed(&self, channel: &str) -> Option<u16> {
+        self.of(channel, |server| server.closed)
+    }
+
+    pub(super) fn discarded_tokens(&self) -> usize {
+        self.script.borrow().discarded_tokens
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.status.frames().counts
+    }
+
+    pub(super) fn law(&self) -> i64 {
+        self.counts().frames_law()
+    }
+
+    /// Takes what the queue holds.
+    pub(super) fn pull(&self) -> Records {
+        self.try_pull().unwrap_or_default()
+    }
+
+    fn try_pull(&self) -> Result<Records, NoRecords> {
+        let limits = PullLimits {
+            max_records: 100_000,
+            max_bytes: usize::MAX,
+            wait: Duration::ZERO,
+            linger: Duration::ZERO,
+        };
+        let slices = self.queue.pull(&limits)?;
+        let records = slices
+            .iter()
+            .flat_map(|slice| (slice.start..slice.end).map(|at| slice.chunk.record(at).unwrap()));
+        let shown = records.map(|record| {
+            let body = serde_json::from_slice(record.body()).unwrap();
+            (record.kind(), record.type_().to_owned(), body)
+        });
+        Ok(shown.collect())
+    }
+
+    /// Pulls until the source ends; returns status and message.
+    pub(super) async fn ending(&self) -> (i32, String) {
+        loop {
+            match self.try_pull() {
+                Ok(records) => self.taken.borrow_mut().extend(records),
+                Err(NoRecords::Ended(ending)) => return (ending.status, ending.message),
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    /// What [`Rig::ending`] pulled.
+    pub(super) fn taken(&self) -> Records {
+        self.taken.borrow().clone()
+    }
+}

@@ -1,0 +1,177 @@
+//! The scripted notification service itself: channels, subscriptions, and sockets over pipes that answer pings.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use crate::session::Failure;
+use crate::transport::events::Connector;
+use crate::transport::socket::Socket;
+
+/// What a socket may be told before it has done it.
+pub(super) const MAX_SAID: usize = 1_000;
+
+/// What a socket of the service does.
+pub(super) enum Say {
+    Text(Value),
+    /// Ends without a close frame.
+    Vanish,
+    /// Answers nothing any more.
+    Deafen,
+}
+
+impl Say {
+    pub(super) fn event(topic: &str, number: i64) -> Self {
+        Self::Text(json!({
+            "topicName": topic, "version": "2", "eventBody": {"number": number, "id": "e"},
+            "metadata": {"CorrelationId": "x"},
+        }))
+    }
+}
+
+pub(super) struct Server {
+    pub(super) channel: String,
+    pub(super) say: mpsc::Sender<Say>,
+    pub(super) is_open: bool,
+    pub(super) asked: usize,
+    pub(super) closed: Option<u16>,
+}
+
+#[derive(Default)]
+pub(super) struct Script {
+    pub(super) shares: Vec<Vec<String>>,
+    pub(super) life: Duration,
+    pub(super) channels: usize,
+    pub(super) topics: BTreeMap<String, Vec<String>>,
+    pub(super) subscriptions: Vec<(String, Vec<String>)>,
+    pub(super) refusals: BTreeMap<String, Failure>,
+    pub(super) rejected: Vec<Rejected>,
+    pub(super) servers: Vec<Server>,
+    pub(super) discarded_tokens: usize,
+}
+
+#[derive(Clone)]
+pub(super) struct Scripted {
+    pub(super) script: Rc<RefCell<Script>>,
+    /// Where sockets are served, since those of the fleet's own tasks end with it.
+    pub(super) acceptor: mpsc::Sender<(usize, DuplexStream, mpsc::Receiver<Say>)>,
+    pub(super) connector: Rc<Connector>,
+}
+
+impl Platform for Scripted {
+    async fn plan(&self) -> Result<Shares, Failure> {
+        let shares = &self.script.borrow().shares;
+        Ok(shares.iter().map(|share| share.clone().into()).collect())
+    }
+
+    async fn changed(&self) -> Shares {
+        std::future::pending().await
+    }
+
+    fn follows(&self) -> bool {
+        false
+    }
+
+    fn sighted(&self, _: &crate::plan::Sighting) {}
+
+    async fn create_channel(&self) -> Result<Channel, Failure> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut script = self.script.borrow_mut();
+        script.channels += 1;
+        let id = format!("c{}", script.channels);
+        Ok(Channel {
+            connect_uri: format!("wss://secret/{id}").into(),
+            id,
+            expires_at: Instant::now() + script.life,
+            renew_at: Instant::now() + script.life,
+        })
+    }
+
+    async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut script = self.script.borrow_mut();
+        let asked = (channel.to_owned(), topics.to_vec());
+        script.subscriptions.push(asked.clone());
+        script.topics.insert(asked.0, asked.1);
+        let is_asked = |rejected: &&Rejected| topics.contains(&rejected.topic);
+        let rejected: Vec<Rejected> = script.rejected.iter().filter(is_asked).cloned().collect();
+        Ok(Answer {
+            permitted: topics.len() - rejected.len(),
+            rejected,
+        })
+    }
+
+    async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        if let Some(failure) = self.script.borrow_mut().refusals.remove(&channel.id) {
+            return Err(failure);
+        }
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (say, said) = mpsc::channel(MAX_SAID);
+        let number = {
+            let mut script = self.script.borrow_mut();
+            script.servers.push(Server {
+                channel: channel.id.clone(),
+                say,
+                is_open: true,
+                asked: 0,
+                closed: None,
+            });
+            script.servers.len() - 1
+        };
+        self.acceptor.try_send((number, theirs, said)).unwrap();
+        Ok(self.connector.upgrade(Box::new(ours)).await?)
+    }
+
+    fn discard_token(&self) {
+        self.script.borrow_mut().discarded_tokens += 1;
+    }
+}
+
+pub(super) async fn serve(
+    script: Rc<RefCell<Script>>,
+    number: usize,
+    stream: DuplexStream,
+    mut said: mpsc::Receiver<Say>,
+) {
+    let mut socket: WebSocketStream<DuplexStream> = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut is_deaf = false;
+    loop {
+        tokio::select! {
+            say = said.recv() => match say {
+                Some(Say::Text(text)) => {
+                    if socket.send(Message::text(text.to_string())).await.is_err() {
+                        break;
+                    }
+                }
+                Some(Say::Deafen) => is_deaf = true,
+                Some(Say::Vanish) | None => break,
+            },
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) if text.as_str() == r#"{"message":"ping"}"# => {
+                    script.borrow_mut().servers[number].asked += 1;
+                    let pong = json!({"topicName": "channel.metadata", "eventBody": {"message": "pong"}});
+                    if !is_deaf && socket.send(Message::text(pong.to_string())).await.is_err() {
+                        break;
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    script.borrow_mut().servers[number].closed = frame.map(|frame| frame.code.into());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => break,
+            },
+        }
+    }
+    script.borrow_mut().servers[number].is_open = false;
+}

@@ -1,0 +1,127 @@
+//! A contact centre that plays conversations: what a user writes by name becomes topics, and their snapshots events.
+
+use std::collections::BTreeSet;
+
+use genesys_source::record::Kind;
+use serde_json::{Value, json};
+use support::host::Host;
+
+use crate::scene::Scene;
+
+fn until_subscribed(host: &mut Host) {
+    host.until("subscribed", |host| {
+        host.statistics()["session"]["subscribed"] == Value::Bool(true)
+    });
+}
+
+/// The entities that the events are about, by the first of their topic's ids.
+fn queues_of(host: &Host) -> BTreeSet<String> {
+    host.of_kind(Kind::Event)
+        .map(|record| {
+            let topic = record.body["origin"]["topic"].as_str().unwrap();
+            topic.split('.').nth(3).unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn a_queue_that_is_named_is_listened_to_and_no_other() {
+    let scene = Scene::start(|settings| settings.updates_per_s = 200);
+    let queue = scene.simulator.queues().remove(2);
+    let mut host = Host::open(&scene.config(&json!({"queues": [queue.name]})));
+    host.until("a hundred events", |host| host.count(Kind::Event) >= 100);
+    host.drain();
+    assert_eq!(queues_of(&host), BTreeSet::from([queue.id]));
+    for record in host.of_kind(Kind::Event) {
+        let body = &record.body;
+        assert_eq!(body["eventType"], "v2.routing.queues.{id}.conversations");
+        assert_eq!(body["conversationId"], record.key.as_str());
+        assert_eq!(body["origin"]["transport"], "notifications");
+    }
+}
+
+#[test]
+fn without_a_subscription_every_queue_is_listened_to() {
+    let scene = Scene::start(|settings| settings.updates_per_s = 400);
+    let all: BTreeSet<String> = scene
+        .simulator
+        .queues()
+        .into_iter()
+        .map(|queue| queue.id)
+        .collect();
+    let mut host = Host::open(&scene.config(&json!({})));
+    host.until("events of every queue", |host| queues_of(host) == all);
+    host.drain();
+}
+
+#[test]
+fn a_queue_that_does_not_exist_ends_the_source_and_names_the_nearest() {
+    let scene = Scene::quiet(|_| {});
+    let known = scene.simulator.queues().remove(0).name;
+    let mut wrong = known.clone();
+    wrong.pop();
+    let mut host = Host::open(&scene.config(&json!({"queues": [wrong]})));
+    let ending = host.ending();
+    assert_eq!(ending.status, plugin_abi::status::CONFIG);
+    assert!(ending.message.contains(&known), "{}", ending.message);
+}
+
+#[test]
+fn a_topic_without_its_permission_is_a_gap_and_the_others_are_listened_to() {
+    let scene = Scene::quiet(|_| {});
+    let queues = scene.simulator.queues();
+    let topic = |at: usize| format!("v2.routing.queues.{}.conversations", queues[at].id);
+    // A right of another division is missing: only this topic is refused.
+    let scene_topics = [topic(0), topic(1)];
+    let forbidden = scene_topics[1].clone();
+    drop(scene);
+    let scene = Scene::quiet(|settings| settings.forbidden_topics = vec![forbidden.clone()]);
+    let mut host = Host::open(&scene.config(&json!({"topics": scene_topics})));
+    until_subscribed(&mut host);
+    host.until("the gap of the topic", |host| host.count(Kind::Control) >= 1);
+    let gap = host.of_kind(Kind::Control).next().unwrap();
+    assert_eq!(gap.body["cause"], "topic_rejected");
+    assert_eq!(gap.body["topics"], json!([forbidden]));
+    scene
+        .simulator
+        .publish(&scene_topics[0], &json!({"id": "c", "n": 1}));
+    host.until("the event of the other", |host| host.count(Kind::Event) == 1);
+    host.drain();
+}
+
+#[test]
+fn members_who_join_and_leave_change_the_topics_of_a_live_channel() {
+    let scene = Scene::quiet(|_| {});
+    let queue = scene.simulator.queues().remove(0).name;
+    let wanted = json!({"queues": [queue], "events": ["presence"], "refresh_ms": 1000});
+    let mut host = Host::open(&scene.config(&wanted));
+    until_subscribed(&mut host);
+    let user = (0..scene.simulator.users().len())
+        .find(|user| scene.simulator.set_member(0, *user, true))
+        .unwrap();
+    let id = scene.simulator.users().remove(user).id;
+    let topic = format!("v2.users.{id}.presence");
+    let is_subscribed = |simulator: &simulator::Simulator| {
+        let channels = simulator.channels();
+        channels
+            .iter()
+            .any(|channel| channel.topics.iter().any(|subscribed| subscribed.contains(&id)))
+    };
+    host.until("the topic of the one who joined", |_| {
+        is_subscribed(&scene.simulator)
+    });
+    scene.simulator.publish(&topic, &json!({"n": 1}));
+    host.until("an event of the one who joined", |host| {
+        host.count(Kind::Event) == 1
+    });
+    assert!(scene.simulator.set_member(0, user, false));
+    host.until("no topic of the one who left", |_| {
+        !is_subscribed(&scene.simulator)
+    });
+    assert_eq!(
+        scene.simulator.counters().connects,
+        1,
+        "on the channel that was there"
+    );
+    host.drain();
+}
