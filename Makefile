@@ -30,9 +30,10 @@ test:
 	    target/test.log; \
 	exit $$tested
 
-# simulator, plugin, adapter and mock cluster together, ends with a proof of the counts; SINK=webhook for requests
+# simulator, plugin, adapter and mock cluster together, ends with a proof of the counts; SINK=webhook for requests,
+# TRANSPORT=events for the tutorial's protocol
 demo: check-prerequisites
-	@SINK='$(or $(SINK),kafka)' scripts/demo
+	@SINK='$(or $(SINK),kafka)' TRANSPORT='$(or $(TRANSPORT),notifications)' scripts/demo
 
 # one table of ratios from one run
 bench: check-prerequisites

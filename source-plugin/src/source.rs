@@ -506,6 +506,7 @@ mod tests {
         // Port 9 of loopback (discard, RFC 863) is not listened to.
         let config = serde_json::json!({
             "region": "us-east-1",
+            "transport": "events",
             "client_id": {"file": secret.path()},
             "client_secret": {"file": secret.path()},
             "endpoints": {"login": "http://127.0.0.1:9", "events": "ws://127.0.0.1:9/ws"},

@@ -16,11 +16,12 @@ use crate::{DEADLINE, proofs};
 const EXIT_UNAVAILABLE: i32 = 69;
 
 /// Everything that the adapter is told: the region, the credentials, and where they really lead in a test.
-fn environment(simulator: &Simulator) -> [(&'static str, String); 6] {
+fn environment(simulator: &Simulator) -> [(&'static str, String); 7] {
     [
         ("GENESYS_ENV", "us-east-1".to_owned()),
         ("OAUTH_CLIENT_ID", "sim-client".to_owned()),
         ("OAUTH_CLIENT_SECRET", "sim-secret".to_owned()),
+        ("GENESYS_KAFKA__SOURCE__CONFIG__TRANSPORT", "events".to_owned()),
         (
             "GENESYS_KAFKA__SOURCE__CONFIG__ENDPOINTS__LOGIN",
             simulator.login_url(),

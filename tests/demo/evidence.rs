@@ -5,6 +5,7 @@
 //! one that cannot be understood.
 
 mod audits;
+mod handovers;
 mod records;
 mod requests;
 #[cfg(test)]
@@ -16,8 +17,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::sink::Sink;
+use crate::transport::Transport;
 
 pub(crate) use audits::Audit;
+pub(crate) use handovers::Handovers;
 pub(crate) use records::{Control, DeadLetter, Delivered, Kept};
 pub(crate) use requests::{Request, Requests};
 pub(crate) use truth::{BadFrame, SentEvent, Truth};
@@ -58,6 +61,8 @@ impl Summary {
 pub(crate) struct Evidence {
     /// Where the events went.
     pub(crate) sink: Sink,
+    /// How they arrived.
+    pub(crate) transport: Transport,
     /// What the simulator did.
     pub(crate) truth: Truth,
     /// Events delivered.
@@ -70,6 +75,8 @@ pub(crate) struct Evidence {
     pub(crate) dead_letters: Kept<DeadLetter>,
     /// Control records.
     pub(crate) controls: Kept<Control>,
+    /// What the source said of channels that it replaced.
+    pub(crate) handovers: Handovers,
     /// The adapter's last words, if they were found.
     pub(crate) summary: Option<Summary>,
     /// The adapter's exit code; none if a signal ended it.
@@ -99,9 +106,14 @@ pub(crate) fn key_of(record: &Value) -> Option<String> {
 
 /// What tells an event from every other one.
 ///
-/// An event of the simulator is named by its conversation and its ordinal therein, which hold whether or not it
-/// carries an id; any other event by everything that its source put into it.
+/// A notification is named by its topic and the correlation of the update that it tells. An event of the simulator is
+/// named by its conversation and its ordinal therein, which hold whether or not it carries an id; any other event by
+/// everything that its source put into it.
 pub(crate) fn identity_of(record: &Value) -> String {
+    let origin = &record["origin"];
+    if let (Some(topic), Some(correlation)) = (origin["topic"].as_str(), origin["correlationId"].as_str()) {
+        return notification_identity(topic, correlation);
+    }
     let ordinal = record["payload"]["metadata"]["ordinal"].as_u64();
     match (record["conversationId"].as_str(), ordinal) {
         (Some(conversation), Some(ordinal)) => ordinal_identity(conversation, ordinal),
@@ -112,6 +124,11 @@ pub(crate) fn identity_of(record: &Value) -> String {
         ])
         .to_string(),
     }
+}
+
+/// The identity of the notification that tells an update on a topic.
+pub(crate) fn notification_identity(topic: &str, correlation: &str) -> String {
+    format!("{topic} {correlation}")
 }
 
 /// The identity of the simulator's event with that place in its conversation.

@@ -14,8 +14,10 @@ mod record_text;
 mod report;
 mod scenario;
 mod sink;
+mod transport;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +28,11 @@ use simulator::Simulator;
 use support::Stream;
 
 use destination::Destination;
-use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Kept, Summary, Truth};
+use evidence::{Audit, Control, DeadLetter, Delivered, Evidence, Handovers, Kept, Summary, Truth};
 use raw::Route;
 use report::say;
 use sink::Sink;
+use transport::Transport;
 use watch::Watch;
 
 /// Longest time for reading everything back to its end.
@@ -57,14 +60,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let sink = match Sink::chosen() {
-        Ok(sink) => sink,
+    let (sink, transport) = match Sink::chosen().and_then(|sink| Ok((sink, Transport::chosen()?))) {
+        Ok(chosen) => chosen,
         Err(error) => {
             eprintln!("demo: {error}");
             return ExitCode::from(USAGE);
         }
     };
-    match run(sink, &interrupted) {
+    match run(sink, transport, &interrupted) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(_) if interrupted.load(Ordering::Relaxed) => {
@@ -79,29 +82,43 @@ fn main() -> ExitCode {
 }
 
 /// Runs the demo; says whether the proof holds.
-fn run(sink: Sink, interrupted: &AtomicBool) -> anyhow::Result<bool> {
+fn run(sink: Sink, transport: Transport, interrupted: &AtomicBool) -> anyhow::Result<bool> {
     let folder = tempfile::Builder::new()
         .prefix("genesys-kafka-demo-")
         .tempdir()
         .context("cannot create a temporary folder")?;
-    let staged = frames::stage(folder.path())?;
+    let staged = match transport {
+        Transport::Notifications => None,
+        Transport::Events => Some(frames::stage(folder.path())?),
+    };
+    let predictions = staged
+        .as_ref()
+        .map_or_else(BTreeMap::new, |staged| staged.predictions.clone());
     let destination = Destination::start(sink, folder.path());
-    let mut simulator = Simulator::start(scenario::options(&staged, &folder.path().join("truth.jsonl"))?)?;
-    scenario::introduction(&staged, &simulator, &destination)
+    let options = scenario::options(staged.as_ref(), &folder.path().join("truth.jsonl"))?;
+    let mut simulator = Simulator::start(options)?;
+    scenario::introduction(staged.as_ref(), &simulator, &destination)
         .iter()
         .for_each(|line| say(line));
 
     let mut watch = destination.watch()?;
-    let mut adapter = play::start(folder.path(), &simulator, &destination)?;
-    let played = play::watch_traffic(&simulator, &mut watch, &mut adapter, interrupted);
+    let mut adapter = play::start(folder.path(), transport, &simulator, &destination)?;
+    let played = play::watch_traffic(
+        transport,
+        &predictions,
+        &simulator,
+        &mut watch,
+        &mut adapter,
+        interrupted,
+    );
     let stopped = played.and_then(|()| play::stop(&mut watch, &mut adapter, interrupted));
     let log = adapter.lines(Stream::Stderr);
     std::fs::write(folder.path().join("genesys-kafka.log"), log.join("\n"))?;
     let holds = match stopped {
         Ok(exit_code) => {
             simulator.stop()?;
-            let truth = Truth::read(&simulator.truth(), &staged.predictions)?;
-            let evidence = collect(truth, &destination, &mut watch, &log, exit_code)?;
+            let truth = Truth::read(&simulator.truth(), &predictions)?;
+            let evidence = collect((transport, truth), &destination, &mut watch, &log, exit_code)?;
             conclude(&evidence, &watch)
         }
         Err(error) => {
@@ -120,7 +137,7 @@ fn run(sink: Sink, interrupted: &AtomicBool) -> anyhow::Result<bool> {
 }
 
 fn collect(
-    truth: Truth,
+    (transport, truth): (Transport, Truth),
     destination: &Destination,
     watch: &mut Watch,
     log: &[String],
@@ -131,12 +148,14 @@ fn collect(
     let of = |route: Route| (watch.of(route), end(route), route.schema());
     Ok(Evidence {
         sink: destination.sink(),
+        transport,
         truth,
         events: Kept::read(of(Route::Event), Delivered::read)?,
         requests: destination.requests(),
         audits: Kept::read(of(Route::Audit), Audit::read)?,
         dead_letters: Kept::read(of(Route::DeadLetter), DeadLetter::read)?,
         controls: Kept::read(of(Route::Control), Control::read)?,
+        handovers: Handovers::find(log),
         summary: Summary::find(log),
         exit_code,
     })

@@ -3,6 +3,7 @@
 //! Responsible for every wait of the demo. Refuses to wait without a deadline. Invariant: each wait ends at once when
 //! the demo is interrupted or the adapter ends by itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +14,12 @@ use simulator::Simulator;
 use support::{Launch, Process, Stream};
 
 use crate::destination::Destination;
+use crate::evidence::{Handovers, Truth};
+use crate::frames::Prediction;
 use crate::raw::Route;
 use crate::report::{self, Progress, Status, say};
 use crate::scenario::{self, TRAFFIC_S};
+use crate::transport::Transport;
 use crate::watch::Watch;
 
 /// Time between two looks at everything.
@@ -35,11 +39,12 @@ const DRAIN: Duration = Duration::from_secs(40);
 /// A configuration that cannot be written; retryable.
 pub(crate) fn start(
     folder: &Path,
+    transport: Transport,
     simulator: &Simulator,
     destination: &Destination,
 ) -> anyhow::Result<Process> {
     let config = folder.join("genesys-kafka.toml");
-    scenario::write_config(&config, simulator, destination)?;
+    scenario::write_config(&config, transport, simulator, destination)?;
     let mut launch = Launch::binary("genesys-kafka")
         .args(["run".as_ref(), "--config".as_ref(), config.as_os_str()])
         .current_dir(folder)
@@ -58,6 +63,8 @@ pub(crate) fn start(
 /// # Errors
 /// Interrupted, an adapter that ended by itself, or traffic that does not end.
 pub(crate) fn watch_traffic(
+    transport: Transport,
+    predictions: &BTreeMap<String, Prediction>,
     simulator: &Simulator,
     watch: &mut Watch,
     adapter: &mut Process,
@@ -65,17 +72,33 @@ pub(crate) fn watch_traffic(
 ) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     let start = Instant::now();
-    let mut done_at = None;
+    let (mut done_at, mut read) = (None, 0);
     loop {
         watch.look(Instant::now() + TICK);
         let counters = simulator.counters();
         let log = adapter.lines(Stream::Stderr);
+        let news: Vec<String> = log
+            .iter()
+            .skip(read)
+            .filter_map(|line| report::told(line))
+            .collect();
+        read = log.len();
+        if !news.is_empty() {
+            progress.end();
+            news.iter().for_each(|line| say(line));
+        }
         progress.show(&Status {
-            sent: counters.events_sent,
+            sent: counters.events_sent + counters.notifications_sent,
             delivered: watch.count(Route::Event),
             audit: watch.count(Route::Audit),
             dead_letters: watch.count(Route::DeadLetter),
-            duplicates: report::metric(&log, "totalDuplicated").unwrap_or(0),
+            removed: match transport {
+                Transport::Notifications => ("hand-overs", Handovers::find(&log).count),
+                Transport::Events => (
+                    "duplicates removed",
+                    report::metric(&log, "totalDuplicated").unwrap_or(0),
+                ),
+            },
             gaps: gaps_opened(watch),
             queue_depth: report::metric(&log, "queueDepth").unwrap_or(0),
         });
@@ -92,10 +115,14 @@ pub(crate) fn watch_traffic(
             progress.end();
             bail!("{trouble}");
         }
-        if counters.done {
+        let is_done = match transport {
+            Transport::Notifications => counters.updates_done,
+            Transport::Events => counters.done,
+        };
+        if is_done {
             let since = done_at.get_or_insert_with(Instant::now).elapsed();
-            // each leaves one record, and each record one audit record beside that of the run's start
-            let records = counters.events_sent + counters.malformed + counters.replayed;
+            // each record has one audit record beside that of the run's start
+            let records = Truth::read(&simulator.truth(), predictions)?.records();
             let arrived = watch.count(Route::Event) + watch.count(Route::DeadLetter) >= records
                 && watch.count(Route::Audit) > records;
             if arrived || watch.quiet() >= QUIET || since >= ARRIVAL {

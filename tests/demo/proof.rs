@@ -1,20 +1,23 @@
 //! The proof: what the simulator did against what arrived, as comparisons of two numbers each.
 //!
-//! Responsible for the list of comparisons, which is one for every way out; a webhook adds what only requests can show.
+//! Responsible for the list of comparisons, which is one for every way in and out; a webhook adds what only requests can
+//! show, notification channels add the hand-over.
 //! Refuses every excuse for a missing frame but one: it was sent inside the interval of a recorded and closed gap, where
-//! a reset may discard what lay unread in the socket. Invariant: a comparison holds if and only if its two numbers are
+//! a lost connection may discard what lay unread in the socket. Invariant: a comparison holds if and only if its two numbers are
 //! equal.
 
 mod audit;
 mod dead_letters;
 mod events;
 mod gaps;
+mod handover;
 mod received;
 mod requests;
 mod run;
 
 use crate::evidence::Evidence;
 use crate::sink::Sink;
+use crate::transport::Transport;
 
 /// One line of the proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +83,17 @@ struct Discarded {
 impl Discarded {
     fn of(evidence: &Evidence) -> Self {
         let intervals = gaps::intervals(evidence);
-        let inside = |at_us: i64| gaps::covers(&intervals, at_us);
+        let inside = |topic: Option<&str>, at_us: i64| gaps::covers(&intervals, topic, at_us);
         let duplicates = &evidence.truth.duplicates_us;
         let kept = usize::try_from(evidence.counted("duplicates")).unwrap_or(usize::MAX);
-        let in_gaps = duplicates.iter().filter(|at_us| inside(**at_us)).count();
+        let in_gaps = duplicates.iter().filter(|at_us| inside(None, **at_us)).count();
         Self {
             events: events::missing(evidence)
-                .filter(|event| inside(event.sent_us))
+                .filter(|event| inside(event.topic.as_deref(), event.sent_us))
                 .count(),
             bad_frames: dead_letters::missing(evidence)
                 .iter()
-                .filter(|frame| inside(frame.sent_us))
+                .filter(|frame| inside(None, frame.sent_us))
                 .count(),
             // a duplicate leaves no trace of its own: as many as were not counted, and no more than lay in a gap
             duplicates: duplicates.len().saturating_sub(kept).min(in_gaps),
@@ -109,12 +112,17 @@ pub(crate) fn prove(evidence: &Evidence) -> Vec<Comparison> {
         Sink::Kafka => Vec::new(),
         Sink::Webhook => requests::compare(evidence),
     };
+    let of_handovers = match evidence.transport {
+        Transport::Notifications => handover::compare(evidence),
+        Transport::Events => Vec::new(),
+    };
     [
         received::compare(evidence, discarded),
         events::compare(evidence, discarded),
         of_requests,
         dead_letters::compare(evidence, discarded),
         audit::compare(evidence),
+        of_handovers,
         gaps::compare(evidence),
         run::compare(evidence),
     ]
@@ -131,9 +139,21 @@ mod tests {
         broken_of(Sink::Kafka, change)
     }
 
+    /// Every way in.
+    const TRANSPORTS: [Transport; 2] = [Transport::Notifications, Transport::Events];
+
     /// What no longer holds once the sound sample of a way out has been changed.
     pub(super) fn broken_of(sink: Sink, change: impl FnOnce(&mut Evidence)) -> Vec<&'static str> {
-        let mut evidence = evidence(sink);
+        broken_over(Transport::Events, sink, change)
+    }
+
+    /// The same over a transport.
+    pub(super) fn broken_over(
+        transport: Transport,
+        sink: Sink,
+        change: impl FnOnce(&mut Evidence),
+    ) -> Vec<&'static str> {
+        let mut evidence = evidence(transport, sink);
         change(&mut evidence);
         let failing = prove(&evidence)
             .into_iter()
@@ -144,27 +164,37 @@ mod tests {
     #[test]
     fn the_sound_sample_proves_everything() {
         for sink in [Sink::Kafka, Sink::Webhook] {
-            assert_eq!(broken_of(sink, |_| {}), [""; 0], "{sink:?}");
-            let discarded = Discarded::of(&evidence(sink));
-            assert_eq!((discarded.events, discarded.total()), (1, 1));
+            for transport in TRANSPORTS {
+                assert_eq!(
+                    broken_over(transport, sink, |_| {}),
+                    [""; 0],
+                    "{transport:?} {sink:?}"
+                );
+                let discarded = Discarded::of(&evidence(transport, sink));
+                assert_eq!((discarded.events, discarded.total()), (1, 1));
+            }
         }
     }
 
     #[test]
     fn the_readme_states_the_number_of_comparisons() {
         let readme = std::fs::read_to_string(support::workspace_root().join("README.md")).unwrap();
-        let [kafka, webhook] = [Sink::Kafka, Sink::Webhook].map(|sink| prove(&evidence(sink)).len());
+        let count = |transport, sink| prove(&evidence(transport, sink)).len();
+        let kafka = count(Transport::Notifications, Sink::Kafka);
+        let webhook = count(Transport::Notifications, Sink::Webhook);
+        let events = count(Transport::Events, Sink::Kafka);
         for line in [
             format!("the proof holds: {kafka} comparisons\n"),
             format!(" of {kafka} shown)"),
             format!("({webhook} comparisons)"),
+            format!("({events} comparisons)"),
         ] {
             assert!(readme.contains(&line), "README.md lacks: {line}");
         }
         // what it shows of the proof are lines of the proof
         let shown: Vec<&str> = readme.lines().filter(|line| line.starts_with("  ✓ ")).collect();
         assert!(readme.contains(&format!("({} of {kafka} shown)", shown.len())));
-        let all = prove(&evidence(Sink::Kafka));
+        let all = prove(&evidence(Transport::Notifications, Sink::Kafka));
         for line in shown {
             let known = all.iter().any(|comparison| line.contains(comparison.what));
             assert!(known, "README.md shows what is not compared: {line}");

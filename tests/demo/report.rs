@@ -14,7 +14,7 @@ const SPARSE: Duration = Duration::from_secs(5);
 /// Figures of the status line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// Events that the simulator has sent.
+    /// Events that the simulator has sent, to each socket.
     pub(crate) sent: u64,
     /// Events delivered.
     pub(crate) delivered: u64,
@@ -22,8 +22,8 @@ pub(crate) struct Status {
     pub(crate) audit: u64,
     /// Dead letters.
     pub(crate) dead_letters: u64,
-    /// Duplicates that the plugin has removed, by the adapter's last metrics line.
-    pub(crate) duplicates: u64,
+    /// What was taken out of the feed, and how often, by the adapter's log.
+    pub(crate) removed: (&'static str, u64),
     /// Gaps opened.
     pub(crate) gaps: u64,
     /// Records that wait in the plugin, by the adapter's last metrics line.
@@ -33,13 +33,14 @@ pub(crate) struct Status {
 impl Status {
     fn line(&self, since_start: Duration) -> String {
         format!(
-            "{:>3} s  sent {}  delivered {}  audit {}  dead letters {}  duplicates removed {}  gaps {}  queue {}",
+            "{:>3} s  sent {}  delivered {}  audit {}  dead letters {}  {} {}  gaps {}  queue {}",
             since_start.as_secs(),
             self.sent,
             self.delivered,
             self.audit,
             self.dead_letters,
-            self.duplicates,
+            self.removed.0,
+            self.removed.1,
             self.gaps,
             self.queue_depth
         )
@@ -96,6 +97,13 @@ fn write_out(text: &str) {
     }
 }
 
+/// What the source tells in a line of the adapter's log.
+pub(crate) fn told(line: &str) -> Option<String> {
+    let (_, told) = line.split_once(" source: ")?;
+    let (told, _) = told.split_once(" module=").unwrap_or((told, ""));
+    Some(format!("      {told}"))
+}
+
 /// A figure of the adapter's last metrics line.
 pub(crate) fn metric(lines: &[String], name: &str) -> Option<u64> {
     let wanted = format!(" {name}=");
@@ -138,6 +146,17 @@ mod tests {
         assert!(line(&comparison).ends_with(" 7 ≠ 8"));
         comparison.found = 8;
         assert!(line(&comparison).contains('✓') && line(&comparison).ends_with(" 8 = 8"));
+    }
+
+    #[test]
+    fn what_the_source_tells_is_shown_without_its_time_and_module() {
+        let line =
+            "2026-11-24T10:54:16Z  INFO source: channel replaced channel=0 held=3 module=genesys_source::x";
+        assert_eq!(told(line).unwrap(), "      channel replaced channel=0 held=3");
+        assert_eq!(
+            told("2026-11-24T10:54:16Z  INFO kafka_adapter::run: run opened"),
+            None
+        );
     }
 
     #[test]

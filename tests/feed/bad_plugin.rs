@@ -31,6 +31,7 @@ fn tail(config: &Value, environment: &[(&str, &str)]) -> (i32, Vec<String>) {
 fn every_fault_of_a_configuration_comes_in_one_line() {
     let config = json!({
         "region": "us-east-1",
+        "transport": "events",
         "client_id": {"env": "PLANTED_ID"},
         "client_secret": {"file": "/nonexistent/secret"},
         "dedup": {"window_mss": 1},
@@ -86,6 +87,7 @@ fn a_configuration_file_that_is_absent_or_no_json_is_named() {
 fn an_unreachable_login_host_is_named_with_the_reason() {
     let port = free_port();
     let config = json!({
+        "transport": "events",
         "client_id": {"env": "PLANTED_ID"},
         "client_secret": {"env": "PLANTED_SECRET"},
         "endpoints": {"login": format!("http://127.0.0.1:{port}/?key={SECRET}"), "events": format!("ws://127.0.0.1:{port}/x")},

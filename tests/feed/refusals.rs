@@ -10,8 +10,8 @@ use support::host::{REFUSED_LOGINS, SOON, unreachable_login, without_address};
 /// Runs the adapter against login and socket at these addresses; returns exit code and the last line it says.
 fn run(folder: &Path, login: &str, events: &str) -> (i32, String) {
     let config = format!(
-        "[source.config]\nclient_id = {{ file = \"client-id\" }}\nclient_secret = {{ file = \"client-secret\" }}\n\
-         endpoints = {{ login = {login:?}, events = {events:?} }}\n\
+        "[source.config]\ntransport = \"events\"\nclient_id = {{ file = \"client-id\" }}\nclient_secret = {{ file = \
+         \"client-secret\" }}\nendpoints = {{ login = {login:?}, events = {events:?} }}\n\
          reconnect = {{ min_ms = 1, max_ms = 5, max_attempts = 3 }}\n[delivery]\nto = \"lines\"\n"
     );
     std::fs::write(folder.join("c.toml"), config).unwrap();
@@ -101,8 +101,8 @@ fn the_plugin_sees_the_shard_that_the_adapter_names() {
     let config = plugin::config(&simulator, folder.path());
     assert_eq!(config.get("name"), None, "the adapter names the shard");
     let text = format!(
-        "[source]\nname = \"shard-7\"\n[source.config]\nclient_id = {{ file = \"client-id\" }}\nclient_secret = {{ file = \
-         \"client-secret\" }}\nendpoints = {{ login = {:?}, events = {:?} }}\nsubscription = {{ min_interval_ms = 0 }}\n\
+        "[source]\nname = \"shard-7\"\n[source.config]\ntransport = \"events\"\nclient_id = {{ file = \"client-id\" }}\n\
+         client_secret = {{ file = \"client-secret\" }}\nendpoints = {{ login = {:?}, events = {:?} }}\nsubscription = {{ min_interval_ms = 0 }}\n\
          reconnect = {{ min_ms = 1 }}\n[delivery]\nto = \"lines\"\n",
         simulator.login_url(),
         simulator.events_url()

@@ -4,20 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use genesys_source::record::Kind;
 use serde_json::Value;
-use simulator::{Simulator, TruthLine};
+use simulator::Simulator;
+use support::gap::Gap;
 use support::host::{Host, Pulled};
+use support::notified::notified;
 
 /// Topic and number of an event that a test has published.
 pub(crate) type Name = (String, i64);
-
-/// One gap, as its records tell it.
-#[derive(Clone, Debug)]
-pub(crate) struct Gap {
-    pub(crate) cause: String,
-    pub(crate) topics: Vec<String>,
-    from_us: i64,
-    to_us: Option<i64>,
-}
 
 fn time_us(time: &Value) -> i64 {
     let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
@@ -69,24 +62,11 @@ pub(crate) fn events(records: &[Pulled]) -> Vec<Name> {
 
 /// What was sent to an open socket: topic and number, and when first.
 pub(crate) fn sent(simulator: &Simulator) -> BTreeMap<Name, i64> {
-    let mut sent = BTreeMap::new();
-    for line in simulator.truth() {
-        if let Some((name, at_us)) = notification(&line) {
-            let first = sent.entry(name).or_insert(at_us);
-            *first = at_us.min(*first);
-        }
-    }
-    sent
-}
-
-fn notification(line: &TruthLine) -> Option<(Name, i64)> {
-    if line.kind != simulator::Kind::Notification {
-        return None;
-    }
-    let frame: Value = serde_json::from_str(line.frame.as_deref()?).unwrap();
-    let number = frame["eventBody"]["n"].as_i64()?;
-    let name = (line.topic.clone()?, number);
-    Some((name, i64::try_from(line.sent_us?).unwrap()))
+    let named = notified(&simulator.truth()).into_iter().filter_map(|notified| {
+        let number = notified.frame["eventBody"]["n"].as_i64()?;
+        Some(((notified.topic, number), notified.sent_us))
+    });
+    named.collect()
 }
 
 /// What came of the frames that were sent to an open socket.
@@ -129,11 +109,7 @@ pub(crate) fn reconcile(host: &Host, simulator: &Simulator) -> Outcome {
         if times.contains_key(name) {
             continue;
         }
-        let is_inside = gaps.iter().any(|gap| {
-            gap.topics.contains(&name.0)
-                && gap.from_us <= *sent_us
-                && gap.to_us.is_none_or(|to_us| *sent_us <= to_us)
-        });
+        let is_inside = gaps.iter().any(|gap| gap.covers(Some(&name.0), *sent_us));
         assert!(
             is_inside,
             "{name:?} sent at {sent_us} is missing outside its gaps {gaps:#?}"

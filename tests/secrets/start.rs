@@ -207,6 +207,7 @@ fn no_command_repeats_a_secret_of_a_configuration_that_is_wrong_or_refused() {
                 .args(["--config".as_ref(), path.as_os_str()])
                 .current_dir(folder.path())
                 .env("GENESYS_ENV", "us-east-1")
+                .env("GENESYS_KAFKA__SOURCE__CONFIG__TRANSPORT", "events")
                 .env(
                     "GENESYS_KAFKA__SOURCE__CONFIG__ENDPOINTS__EVENTS",
                     simulator.events_url(),

@@ -17,6 +17,7 @@ pub(crate) fn expected() -> Vec<String> {
         syntax(),
         plain("events", "ws"),
         of_notifications(),
+        written_for_events(),
     ];
     let cases = cases
         .into_iter()
@@ -30,7 +31,7 @@ pub(crate) fn expected() -> Vec<String> {
 }
 
 const NO_REGION: &str = "source.config.region: no region is set, and environment variable GENESYS_ENV is not set; set \
-                         GENESYS_ENV or region, such as \"us-east-1\", or domain, or endpoints.login and endpoints.events";
+                         GENESYS_ENV or region, such as \"us-east-1\", or domain, or endpoints.login and endpoints.api";
 const NO_SERVERS: &str = "kafka.bootstrap_servers: is required, but missing: delivery.to is `kafka`; set it to host:port, \
                           or run with --to lines";
 
@@ -129,6 +130,25 @@ fn of_notifications() -> Case {
              id; there are no wild cards over a channel",
         ],
     )
+}
+
+/// A file of the time when the transport was `events` without a word.
+fn written_for_events() -> Case {
+    let config = "[source.config]\nregion = \"us-east-1\"\n[source.config.subscription]\nevents = [\"interaction\"]\n\
+                  min_interval_ms = 2000\n[delivery]\nto = \"lines\"\n";
+    Case::new(
+        config,
+        CREDENTIALS,
+        &[
+            "c.toml:1: source.config.transport: is not set, so it is \"notifications\", and subscription.events belongs to \
+           \"events\"; add the line transport = \"events\", or leave subscription.events, subscription.min_interval_ms out",
+        ],
+    )
+}
+
+#[test]
+fn a_file_that_was_written_for_events_is_told_the_line_that_it_lacks() {
+    written_for_events().refused();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Responsible for everything that a test needs outside the code under test: a real Apache Kafka ([`kafka`]),
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
 //! binaries ([`process`]), a [`proxy`], a webhook's receiver ([`receiver`]), probes ([`probe`]) and what its requests must be signed with
-//! ([`signature`]), simulator and adapter together ([`rig`]), free ports, deadlines. It refuses to decide anything: no
+//! ([`signature`]), simulator and adapter together ([`rig`]), what was sent over notification channels ([`notified`]) and the
+//! [`gap`]s beside it, free ports, deadlines. It refuses to decide anything: no
 //! assertion about the product lives here but one, that each run that ends keeps the laws of conservation
 //! ([`conservation`]).
 //!
@@ -18,9 +19,11 @@ pub mod child;
 pub mod conservation;
 pub mod drill;
 pub mod embedded;
+pub mod gap;
 pub mod host;
 pub mod kafka;
 pub mod mock;
+pub mod notified;
 pub mod plugin;
 pub mod probe;
 pub mod process;

@@ -64,6 +64,7 @@ impl Rig {
             .set("source.config.spool.dir", spool)
             .set("source.config.spool.max_bytes", 1 << 30)
             .set("source.config.region", "us-east-1")
+            .set("source.config.transport", "events")
             .set("source.config.endpoints.login", login)
             .set("source.config.endpoints.events", events)
             .set("source.config.reconnect.min_ms", 1)

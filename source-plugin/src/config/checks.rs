@@ -61,7 +61,8 @@ impl Checks<'_> {
             max_events: size(raw.subscription.max_events()),
             max_bytes: size(raw.subscription.max_bytes()),
         };
-        let wishes = self.wishes(raw);
+        let transport = self.transport(raw);
+        let wishes = self.wishes(raw, transport);
         if let (None, Err(error)) = (&wishes, subscription.check()) {
             use crate::subscription::SubscriptionError as Error;
             let path = match &error {
@@ -81,7 +82,7 @@ impl Checks<'_> {
         }
         let client_id = self.secret("client_id", &raw.client_id, "OAUTH_CLIENT_ID");
         let client_secret = self.secret("client_secret", &raw.client_secret, "OAUTH_CLIENT_SECRET");
-        let endpoints = self.endpoints(raw);
+        let endpoints = self.endpoints(raw, transport);
         let spool = self.spool(raw);
         let replay = self.replay(raw);
         Some(Config {
@@ -188,7 +189,7 @@ impl Checks<'_> {
         }
     }
 
-    fn endpoints(&mut self, raw: &RawConfig) -> Option<Endpoints> {
+    fn endpoints(&mut self, raw: &RawConfig, transport: RawTransport) -> Option<Endpoints> {
         let (region, domain) = self.place(raw);
         let explicit = &raw.endpoints;
         let base = |host: &str| domain.as_ref().map(|domain| format!("https://{host}.{domain}"));
@@ -211,7 +212,7 @@ impl Checks<'_> {
                 raw.allow_insecure,
             )
         });
-        let (feed, other) = match raw.transport {
+        let (feed, other) = match transport {
             RawTransport::Events => (&events, "endpoints.events"),
             RawTransport::Notifications => (&api, "endpoints.api"),
         };
@@ -245,7 +246,7 @@ impl Checks<'_> {
             Scheme::WebSocket,
             raw.allow_insecure,
         );
-        if raw.transport == RawTransport::Events && events.is_none() {
+        if transport == RawTransport::Events && events.is_none() {
             return None;
         }
         Some(Endpoints {

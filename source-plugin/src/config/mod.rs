@@ -7,6 +7,7 @@ mod checks;
 mod raw;
 mod raw_subscription;
 mod spool;
+mod transport;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -164,7 +165,8 @@ impl Config {
     /// As [`Config::parse`]; and if the transport is another, which plans nothing.
     pub fn wishes(json: &str) -> Result<Wishes, Vec<Fault>> {
         checked(json, &BTreeMap::<String, String>::new(), |checks, raw| {
-            let wishes = checks.wishes(raw);
+            let transport = checks.transport(raw);
+            let wishes = checks.wishes(raw, transport);
             if wishes.is_none() {
                 let mend = "set transport = \"notifications\"".to_owned();
                 checks.add("transport", "only the notifications transport has a plan", mend);

@@ -19,8 +19,9 @@ pub(super) struct RawConfig {
     pub(super) region: Option<String>,
     /// Domain of the organisation, such as usw2.pure.cloud, for a region that is not in the table. Instead of region.
     pub(super) domain: Option<String>,
-    /// How events arrive. Default: events.
-    pub(super) transport: RawTransport,
+    /// How events arrive: over notification channels, or as the vendor's tutorial has it.
+    #[schemars(with = "RawTransport", extend("default" = "notifications"))]
+    pub(super) transport: Option<RawTransport>,
     /// OAuth client id. Default: the environment variable OAUTH_CLIENT_ID.
     #[schemars(extend("examples" = [{"env": "OAUTH_CLIENT_ID"}]))]
     pub(super) client_id: RawSecret,
@@ -64,7 +65,7 @@ impl Default for RawConfig {
             name: "main".to_owned(),
             region: None,
             domain: None,
-            transport: RawTransport::default(),
+            transport: None,
             client_id: RawSecret::default(),
             client_secret: RawSecret::default(),
             endpoints: RawEndpoints::default(),
@@ -87,8 +88,8 @@ impl Default for RawConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RawTransport {
-    #[default]
     Events,
+    #[default]
     Notifications,
 }
 

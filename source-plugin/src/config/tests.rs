@@ -46,6 +46,7 @@ fn three_environment_variables_are_enough() {
         config.endpoints.events.as_ref().unwrap().as_str(),
         "wss://us-east-1.mypurecloud.com/api/v2/analytics/conversations/events/ws"
     );
+    assert!(config.wishes.unwrap().every_queue());
     assert_eq!(config.subscription.events, ["interaction", "participant"]);
     assert_eq!(config.subscription_interval, Duration::from_secs(2));
     assert_eq!(
@@ -90,7 +91,7 @@ fn each_fault_is_found_at_its_path() {
             "both env and file",
         ),
         (
-            json!({"endpoints": {"events": "ws://example.com/"}}),
+            json!({"transport": "events", "endpoints": {"events": "ws://example.com/"}}),
             "endpoints.events",
             "loopback only",
         ),
@@ -105,17 +106,17 @@ fn each_fault_is_found_at_its_path() {
             "scheme must be",
         ),
         (
-            json!({"subscription": {"events": []}}),
+            json!({"transport": "events", "subscription": {"events": []}}),
             "subscription.events",
             "names 0 events",
         ),
         (
-            json!({"subscription": {"events": ["a","b","c","d","e","f","g","h","i","j","k"]}}),
+            json!({"transport": "events", "subscription": {"events": ["a","b","c","d","e","f","g","h","i","j","k"]}}),
             "subscription.events",
             "names 11 events",
         ),
         (
-            json!({"subscription": {"filters": {"q": "x".repeat(9000)}}}),
+            json!({"transport": "events", "subscription": {"filters": {"q": "x".repeat(9000)}}}),
             "subscription",
             "limit is 8192",
         ),
@@ -170,7 +171,7 @@ fn without_a_region_the_endpoints_must_be_given() {
         let said = format!("no region is set, and environment variable GENESYS_ENV is {is}");
         assert_eq!(faults_in(&json!({}), &environment), [("region".to_owned(), said)]);
     }
-    let local = json!({"endpoints": {"login": "http://127.0.0.1:1", "events": "ws://127.0.0.1:2/x"}});
+    let local = json!({"transport": "events", "endpoints": {"login": "http://127.0.0.1:1", "events": "ws://127.0.0.1:2/x"}});
     let config = Config::parse(&local.to_string(), &environment).unwrap();
     assert_eq!(config.endpoints.token.as_str(), "http://127.0.0.1:1/oauth/token");
     assert!(config.endpoints.api.is_none());

@@ -1,8 +1,8 @@
 //! What is wanted over the notifications transport, as far as the configuration alone tells.
 //!
-//! Responsible for the kinds and media by their names, and for keys that fit the transport and each other. Refuses a key
-//! of the other transport and a wish that could never be fulfilled. Invariant: each kind tells of queues, of users or of
-//! conversations, and [`Kind::topics`] is the only place that knows its topics.
+//! Responsible for the kinds and media by their names, and for keys that fit each other. Refuses a wish that could never be
+//! fulfilled. Invariant: each kind tells of queues, of users or of conversations, and [`Kind::topics`] is the only place
+//! that knows its topics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -125,6 +125,11 @@ const KINDS: [(&str, Kind); 14] = [
     ("speech", Kind::Speech),
 ];
 
+/// The names of every kind, as they stand in `subscription.events`.
+pub(super) fn kind_names() -> [&'static str; 14] {
+    KINDS.map(|(name, _)| name)
+}
+
 impl Kind {
     /// Of what it tells; conversations of queues also come by user.
     #[must_use]
@@ -222,21 +227,9 @@ impl Wishes {
 }
 
 impl Checks<'_> {
-    /// Checks `transport` against the keys of `subscription`; `None` over the events transport.
-    pub(super) fn wishes(&mut self, raw: &RawConfig) -> Option<Wishes> {
-        let subscription = &raw.subscription;
-        let (foreign, other, own) = match raw.transport {
-            RawTransport::Events => (subscription.of_notifications(), "notifications", "events"),
-            RawTransport::Notifications => (subscription.of_events(), "events", "notifications"),
-        };
-        for key in foreign {
-            self.add(
-                &format!("subscription.{key}"),
-                format!("belongs to transport = {other:?}, and the transport is {own:?}"),
-                format!("leave it out, or set transport = {other:?}"),
-            );
-        }
-        (raw.transport == RawTransport::Notifications).then(|| self.wanted(subscription))
+    /// Checks what is wanted over the notifications transport; `None` over the events transport.
+    pub(super) fn wishes(&mut self, raw: &RawConfig, transport: RawTransport) -> Option<Wishes> {
+        (transport == RawTransport::Notifications).then(|| self.wanted(&raw.subscription))
     }
 
     fn wanted(&mut self, raw: &RawSubscription) -> Wishes {
@@ -276,7 +269,7 @@ impl Checks<'_> {
                 continue;
             }
             let detail = name.starts_with("detail");
-            let known = KINDS.map(|(known, _)| known);
+            let known = kind_names();
             let mend = if detail {
                 "set subscription.detail_events = true".to_owned()
             } else {

@@ -119,6 +119,8 @@ pub(crate) struct Control {
     pub(crate) source: String,
     /// Why.
     pub(crate) cause: String,
+    /// What was not listened to.
+    pub(crate) topics: Vec<String>,
     /// Its start.
     pub(crate) from_us: i64,
     /// Its end, once it is closed.
@@ -135,6 +137,7 @@ impl Control {
             gap_id: text("gapId")?,
             source: text("source")?,
             cause: text("cause")?,
+            topics: serde_json::from_value(value["topics"].clone()).ok()?,
             from_us: text("from").and_then(time_us)?,
             to_us: text("to").and_then(time_us),
         })

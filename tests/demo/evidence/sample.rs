@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::truth::{BadFrame, SentEvent};
+use super::truth::{BadFrame, SentEvent, Unsent};
 use super::{
-    Audit, Control, DeadLetter, Delivered, Evidence, Kept, Request, Requests, Summary, Truth,
+    Audit, Control, DeadLetter, Delivered, Evidence, Handovers, Kept, Request, Requests, Summary, Truth,
     ordinal_identity,
 };
 use crate::raw::Place;
 use crate::scenario::{ACCEPTED, DEAD_LETTER, EVENTS, REFUSAL, SHARD};
 use crate::sink::Sink;
+use crate::transport::Transport;
 
 /// Events that were sent and arrived.
 const ARRIVED: u64 = 12;
+/// The topic of everything that channels carry.
+const TOPIC: &str = "v2.routing.queues.q.conversations";
 /// Start and end of the gap.
 pub(crate) const GAP_US: (i64, i64) = (2_000_000, 3_000_000);
 
@@ -36,6 +39,7 @@ fn truth() -> Truth {
         identity: ordinal_identity(&format!("c{}", index % 3), index / 3 + 1),
         id: index.is_multiple_of(2).then(|| format!("id-{index}")),
         key: format!("c{}", index % 3),
+        topic: None,
         sent_us,
     };
     let bad_frame = |text: &str| BadFrame {
@@ -50,9 +54,15 @@ fn truth() -> Truth {
         events,
         duplicates_us: vec![1_003_000, 1_004_000],
         bad_frames: vec![bad_frame("{"), bad_frame("no JSON")],
-        unsent_us: vec![GAP_US.0 + 500_000],
+        unsent: vec![Unsent {
+            identity: ordinal_identity("c9", 1),
+            topic: None,
+            at_us: GAP_US.0 + 500_000,
+        }],
         frames: ARRIVED + 1 + 2 + 2,
-        subscriptions: 2,
+        of_protocol: 2,
+        interruptions: 1,
+        ..Truth::default()
     }
 }
 
@@ -132,7 +142,34 @@ fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
 }
 
 /// The evidence.
-pub(crate) fn evidence(sink: Sink) -> Evidence {
+pub(crate) fn evidence(transport: Transport, sink: Sink) -> Evidence {
+    match transport {
+        Transport::Notifications => over_channels(over_events(sink)),
+        Transport::Events => over_events(sink),
+    }
+}
+
+/// The same run over channels: what was sent again went to two of them, and all of it is of one topic.
+fn over_channels(mut evidence: Evidence) -> Evidence {
+    let topic = || Some(TOPIC.to_owned());
+    evidence.transport = Transport::Notifications;
+    evidence.handovers.count = 1;
+    let truth = &mut evidence.truth;
+    truth.overlapping = truth.duplicates_us.len() as u64;
+    truth.duplicates_us.clear();
+    truth.closings = 1;
+    truth.events.iter_mut().for_each(|event| event.topic = topic());
+    truth.unsent.iter_mut().for_each(|event| event.topic = topic());
+    for control in &mut evidence.controls.records {
+        control.topics.extend(topic());
+    }
+    let counts = &mut evidence.audits.records.last_mut().unwrap().counts;
+    let both = counts.insert("duplicates".to_owned(), 0);
+    counts.extend(both.map(|both| ("subtracted".to_owned(), both)));
+    evidence
+}
+
+fn over_events(sink: Sink) -> Evidence {
     let truth = truth();
     let received: Vec<Delivered> = (0..)
         .zip(truth.events.iter().take(12))
@@ -205,13 +242,16 @@ pub(crate) fn evidence(sink: Sink) -> Evidence {
         gap_id: id.to_owned(),
         source: SHARD.to_owned(),
         cause: cause.to_owned(),
+        topics: Vec::new(),
         from_us,
         to_us,
     };
     let refused = requests.refused().count() as u64;
     Evidence {
         sink,
+        transport: Transport::Events,
         truth,
+        handovers: Handovers::default(),
         summary: Some(Summary {
             laws: ["frames", "records", "adapter"]
                 .map(|law| (law.to_owned(), 0))

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Comparison, Discarded, requests};
 use crate::evidence::{BadFrame, Evidence};
+use crate::transport::Transport;
 
 pub(super) const LETTERS: &str = "bad frames kept as dead letters";
 pub(super) const SURPLUS: &str = "dead letters of anything else";
@@ -44,8 +45,13 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
             found,
             sent - discarded.bad_frames,
             format!(
-                "malformed frames and replayed ones without identity, {} more discarded by the reset",
-                discarded.bad_frames
+                "malformed frames{}, {} more discarded by the {}",
+                match evidence.transport {
+                    Transport::Notifications => "",
+                    Transport::Events => " and replayed ones without identity",
+                },
+                discarded.bad_frames,
+                evidence.transport.loss()
             ),
         ),
         Comparison::new(

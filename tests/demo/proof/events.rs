@@ -58,12 +58,14 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
             sent.len().saturating_sub(discarded.events + refused),
             match evidence.sink {
                 Sink::Kafka => format!(
-                    "events sent to an open socket, {} more discarded by the reset inside its gap",
-                    discarded.events
+                    "events sent to an open socket, {} more discarded by the {} inside its gap",
+                    discarded.events,
+                    evidence.transport.loss()
                 ),
                 Sink::Webhook => format!(
-                    "events sent to an open socket, {refused} more refused and {} discarded by the reset",
-                    discarded.events
+                    "events sent to an open socket, {refused} more refused and {} discarded by the {}",
+                    discarded.events,
+                    evidence.transport.loss()
                 ),
             },
         ),

@@ -2,10 +2,12 @@
 
 use super::{Comparison, Discarded};
 use crate::evidence::Evidence;
+use crate::transport::Transport;
 
 pub(super) const RECEIVED: &str = "frames received by the plugin";
 pub(super) const OUTCOMES: &str = "frames with an outcome";
 pub(super) const DUPLICATES: &str = "duplicates removed";
+pub(super) const BEYOND: &str = "frames of the protocol beyond those that were sent";
 
 /// The outcomes of a frame, as the audit's `run_closed` names them.
 const NAMES: [&str; 8] = [
@@ -21,7 +23,6 @@ const NAMES: [&str; 8] = [
 
 pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparison> {
     let truth = &evidence.truth;
-    let sent = truth.frames + truth.subscriptions;
     let outcomes = NAMES.map(|name| (name, evidence.counted(name)));
     let sum: u64 = outcomes.iter().map(|(_, count)| count).sum();
     let parts: Vec<String> = outcomes
@@ -30,41 +31,66 @@ pub(super) fn compare(evidence: &Evidence, discarded: Discarded) -> Vec<Comparis
         .filter(|(place, (_, count))| *place < 4 || *count > 0)
         .map(|(_, (name, count))| format!("{name} {count}"))
         .collect();
-    vec![
-        Comparison::new(
-            RECEIVED,
-            evidence.counted("received"),
-            sent.saturating_sub(discarded.total() as u64),
-            format!(
-                "{} frames and {} acknowledgements sent, {} discarded by the reset",
-                truth.frames,
-                truth.subscriptions,
-                discarded.total()
+    let (lost, total) = (evidence.transport.loss(), discarded.total());
+    let with_an_outcome = Comparison::new(OUTCOMES, sum, evidence.counted("received"), parts.join(" + "));
+    match evidence.transport {
+        Transport::Notifications => vec![
+            Comparison::new(
+                RECEIVED,
+                evidence
+                    .counted("received")
+                    .saturating_sub(evidence.counted("control")),
+                truth.frames.saturating_sub(total as u64),
+                format!(
+                    "frames sent, {} of them to two sockets, {total} discarded by the {lost}",
+                    truth.overlapping
+                ),
             ),
-        ),
-        Comparison::new(OUTCOMES, sum, evidence.counted("received"), parts.join(" + ")),
-        Comparison::new(
-            DUPLICATES,
-            evidence.counted("duplicates"),
-            truth.duplicates_us.len() - discarded.duplicates,
-            format!(
-                "events sent twice, {} of them discarded by the reset",
-                discarded.duplicates
+            with_an_outcome,
+            // a pong that is on its way when the source stops is not read any more
+            Comparison::new(
+                BEYOND,
+                evidence.counted("control").saturating_sub(truth.of_protocol),
+                0_u64,
+                format!("{} pongs, heartbeats and notices sent", truth.of_protocol),
             ),
-        ),
-        Comparison::new(
-            "acknowledgements seen by the plugin",
-            evidence.counted("control"),
-            truth.subscriptions,
-            "subscriptions",
-        ),
-    ]
+        ],
+        Transport::Events => vec![
+            Comparison::new(
+                RECEIVED,
+                evidence.counted("received"),
+                (truth.frames + truth.of_protocol).saturating_sub(total as u64),
+                format!(
+                    "{} frames and {} acknowledgements sent, {total} discarded by the {lost}",
+                    truth.frames, truth.of_protocol
+                ),
+            ),
+            with_an_outcome,
+            Comparison::new(
+                DUPLICATES,
+                evidence.counted("duplicates"),
+                truth.duplicates_us.len() - discarded.duplicates,
+                format!(
+                    "events sent twice, {} of them discarded by the {lost}",
+                    discarded.duplicates
+                ),
+            ),
+            Comparison::new(
+                "acknowledgements seen by the plugin",
+                evidence.counted("control"),
+                truth.of_protocol,
+                "subscriptions",
+            ),
+        ],
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::broken;
+    use super::super::handover;
+    use super::super::tests::{broken, broken_over};
     use super::*;
+    use crate::sink::Sink;
 
     #[test]
     fn a_frame_without_an_outcome_is_seen() {
@@ -78,5 +104,18 @@ mod tests {
     #[test]
     fn a_frame_that_was_sent_and_not_received_is_seen() {
         assert_eq!(broken(|evidence| evidence.truth.frames += 1), [RECEIVED]);
+    }
+
+    #[test]
+    fn a_frame_that_one_of_two_channels_lost_is_seen() {
+        let broken = broken_over(Transport::Notifications, Sink::Kafka, |evidence| {
+            evidence.truth.frames += 1;
+            evidence.truth.overlapping += 1;
+        });
+        assert_eq!(broken, [RECEIVED, handover::SUBTRACTED]);
+        let broken = broken_over(Transport::Notifications, Sink::Kafka, |evidence| {
+            evidence.truth.of_protocol = 0;
+        });
+        assert_eq!(broken, [BEYOND]);
     }
 }

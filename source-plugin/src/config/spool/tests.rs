@@ -162,7 +162,7 @@ fn each_fault_says_which_key_it_is_and_how_it_is_mended() {
                 .into(),
         ),
         (
-            json!({"spool": {"max_bytes": 1_048_576}, "max_frame_bytes": 1024, "subscription": {"max_bytes": 65_536}}),
+            json!({"spool": {"max_bytes": 1_048_576}, "max_frame_bytes": 1024, "transport": "events", "subscription": {"max_bytes": 65_536}}),
             &home,
             "spool.max_bytes: 1048576 bytes take records of up to 24528, and with subscription.max_bytes = 65536 one can \
              have 131072; set it to at least 5242880, or lower subscription.max_bytes"
