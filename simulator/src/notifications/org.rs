@@ -130,6 +130,11 @@ impl Org {
         id(self.seed, OTHER_ID, 2)
     }
 
+    /// What that flow comes to.
+    pub(super) fn flow_outcome_id(&self) -> String {
+        id(self.seed, OTHER_ID, 3)
+    }
+
     pub(super) fn queue(&self, id: &str) -> Option<(usize, &Queue)> {
         self.queues
             .iter()
