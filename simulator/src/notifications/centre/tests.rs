@@ -1,5 +1,8 @@
 //! What the contact centre publishes: the same for a seed, on known topics, of one story, in the shapes that are known.
 
+mod shape;
+mod story;
+
 use std::collections::HashMap;
 
 use super::*;
