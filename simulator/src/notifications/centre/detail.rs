@@ -5,8 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::notifications::centre::body::{attributes, numbers};
+use crate::notifications::centre::body::{SUBJECT, attributes, contact, customer_name, mailbox, numbers};
 use crate::notifications::centre::conversation::{Conversation, Effect, Mark};
+use crate::notifications::centre::course::Medium;
 use crate::notifications::centre::leg::Participant;
 use crate::notifications::org::Org;
 
@@ -67,7 +68,8 @@ pub(super) fn bodies(
                 body["flowOutcomeStartTime"] = leg.began_ms.into();
                 body["flowOutcomeEndTime"] = now_ms.into();
                 body["flowOutcomeValue"] = "SUCCESS".into();
-                body["flowMilestones"] = json!([]);
+                body["flowMilestones"] =
+                    json!([{ "milestoneId": org.flow_outcome_id(), "milestoneTime": now_ms }]);
                 events.push(("flow.outcome".to_owned(), body));
             }
         }
@@ -113,6 +115,26 @@ fn common(conversation: &Conversation, leg: &Participant, org: &Org, now_ms: i64
         "provider": conversation.medium().provider(), "direction": conversation.direction().to_uppercase(),
         "ani": ani, "dnis": dnis, "divisionId": division,
     });
+    if let Some(contact) = contact(conversation) {
+        body["conversationExternalContactIds"] = json!([contact]);
+        if leg.purpose == "customer" {
+            body["externalContactId"] = contact.into();
+        }
+    }
+    match conversation.medium() {
+        Medium::Callback => {
+            body["callbackUserName"] = customer_name(conversation).into();
+            body["callbackNumbers"] = json!([numbers(conversation).0.trim_start_matches("tel:")]);
+            body["callbackScheduledTime"] = conversation.began_ms.into();
+        }
+        Medium::Message => body["messageType"] = "WEBMESSAGING".into(),
+        Medium::Email => {
+            body["subject"] = SUBJECT.into();
+            body["addressFrom"] = mailbox(conversation).into();
+            body["addressTo"] = "support@example.org".into();
+        }
+        Medium::Call | Medium::Chat => {}
+    }
     if let Some(user) = leg.user {
         body["userId"] = org.users[user].named.id.as_str().into();
     }
