@@ -59,6 +59,28 @@ fn one_connection_serves_several_requests() {
 }
 
 #[test]
+fn logins_over_the_rate_are_throttled_with_400_and_a_window_later_no_more() {
+    let mut options = Options {
+        logins_per_window: Some(2),
+        ..Options::default()
+    };
+    options.notifications.rate_window_ms = 400;
+    let simulator = start(options);
+    let answer = || raw_login(&simulator, RIGHT, FORM);
+    assert_eq!([status(&answer()), status(&answer())], ["200", "200"]);
+    let refused = answer();
+    assert_eq!(status(&refused), "400");
+    assert!(
+        refused.contains("\"error\":\"invalid_request\"")
+            && refused.contains("\"error_description\":\"rate limit exceeded;"),
+        "{refused}"
+    );
+    let again = std::iter::repeat_with(|| status(&answer()).to_owned());
+    let mut refused = again.take_while(|status| status != "200");
+    assert!(refused.all(|status| status == "400"));
+}
+
+#[test]
 fn the_login_fails_by_script() {
     let simulator = start(Options {
         faults: faults(&[

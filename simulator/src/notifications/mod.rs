@@ -27,10 +27,10 @@ use crate::options::Options;
 use crate::truth::Kind;
 
 use centre::Centre;
-use limits::Limits;
 use org::Org;
 use registry::{Frame, Registry};
 
+pub(crate) use limits::Limits;
 pub use org::Named;
 pub(crate) use rest::{PREFIX as API_PREFIX, answer};
 pub use settings::NotificationOptions;
