@@ -1,6 +1,6 @@
 //! A contact centre that plays conversations: what a user writes by name becomes topics, and their snapshots events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genesys_source::record::Kind;
 use serde_json::{Value, json};
@@ -52,6 +52,63 @@ fn without_a_subscription_every_queue_is_listened_to() {
     let mut host = Host::open(&scene.config(&json!({})));
     host.until("events of every queue", |host| queues_of(host) == all);
     host.drain();
+}
+
+#[test]
+fn a_snapshot_in_both_layouts_gives_the_same_participants_direction_and_duration() {
+    const MEDIA: [&str; 5] = ["calls", "chats", "messages", "emails", "callbacks"];
+    let scene = Scene::start(|settings| settings.updates_per_s = 400);
+    let media: String = MEDIA
+        .iter()
+        .map(|medium| format!("&conversations.{medium}"))
+        .collect();
+    let queues = scene.simulator.queues().into_iter();
+    let topics: Vec<String> = queues
+        .map(|queue| format!("v2.routing.queues.{}?conversations{media}", queue.id))
+        .collect();
+    let mut host = Host::open(&scene.config(&json!({"topics": topics})));
+    host.until("a thousand events", |host| host.count(Kind::Event) >= 1_000);
+    host.drain();
+    // By correlation and queue: what is said of the snapshot, but for the agents' names, which flat ones lack.
+    let mut nested: BTreeMap<(String, String), Value> = BTreeMap::new();
+    let (mut pairs, mut seen) = (0, BTreeSet::new());
+    for record in host.of_kind(Kind::Event) {
+        let (body, mut payload) = (&record.body, record.body["payload"].clone());
+        for participant in payload["participants"].as_array_mut().unwrap() {
+            assert!(
+                participant["mediaType"].is_string() && participant["id"].is_string(),
+                "{body}"
+            );
+            assert_eq!(
+                participant["purpose"] == "agent",
+                participant["userId"].is_string(),
+                "{body}"
+            );
+            if participant["purpose"] == "agent" {
+                participant["name"] = Value::Null;
+            }
+        }
+        let facts = json!([payload["participants"], payload["direction"], payload["duration"]]);
+        let topic = body["origin"]["topic"].as_str().unwrap();
+        let correlation = body["origin"]["correlationId"].as_str().unwrap().to_owned();
+        let queue = topic.split('.').nth(3).unwrap().to_owned();
+        match topic.rsplit_once(".conversations.") {
+            None => {
+                nested.insert((correlation, queue), facts);
+            }
+            Some((_, medium)) => {
+                let Some(same) = nested.remove(&(correlation, queue)) else {
+                    continue;
+                };
+                assert_eq!(facts, same, "{topic}");
+                assert_eq!(payload["direction"].is_null(), medium == "chats");
+                pairs += 1;
+                seen.insert(medium.to_owned());
+            }
+        }
+    }
+    assert!(pairs > 300, "{pairs}");
+    assert_eq!(seen, MEDIA.map(str::to_owned).into());
 }
 
 #[test]
