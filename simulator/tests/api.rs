@@ -1,4 +1,5 @@
 //! The REST side as a client sees it: tokens, rate limit, lists and their pages, memberships, history.
+//! Over 400 lines: one test for each path of the REST side, sharing the played centre.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
 //! The list of participants: both layouts, several communications, the bound, and the frames of the corpus.
+//! Over 400 lines: the rows that corpus frames must give are written out.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
 //! One story: whatever is played, the snapshots of both layouts, the detail events, the agents' states and the history tell
 //! it alike. Only the published JSON is read, not what it was made from.
+//! Over 400 lines: one reader of all these bodies, whose parts hold one another's findings against each other.
 
 use std::collections::{BTreeMap, HashMap};
 
