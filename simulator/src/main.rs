@@ -80,6 +80,12 @@ struct Arguments {
     /// Lifetime of a token in seconds
     #[arg(long, default_value_t = 86_400, value_name = "SECONDS")]
     expires_in: u64,
+    /// Status of an answer to wrong credentials, 400 or 401
+    #[arg(long, default_value_t = 401, value_name = "STATUS")]
+    invalid_client_status: u16,
+    /// Logins in one window (--rate-window-ms); more get 400 "rate limit exceeded" [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    logins_per_window: Option<u64>,
     /// How far the clock that the login tells is ahead of this machine's; negative: behind
     #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
     clock_ahead: i64,
@@ -188,6 +194,8 @@ impl Arguments {
                 client_secret: self.client_secret,
             },
             expires_in_s: self.expires_in,
+            invalid_client_status: self.invalid_client_status,
+            logins_per_window: self.logins_per_window,
             clock_ahead_ms: self.clock_ahead,
             seed: self.seed,
             conversations: self.conversations,

@@ -1,7 +1,7 @@
 //! The login: client credentials in, bearer token out, and the tokens that are valid.
 //!
 //! Plays `POST /oauth/token` as `reference` has it: Basic auth, form body, two description fields in an error. Refuses
-//! everything else with `invalid_client` or `invalid_request`. The invariant: a token is valid from the answer that
+//! everything else with `invalid_client` or `invalid_request`, and logins over the rate. The invariant: a token is valid from the answer that
 //! holds it until its lifetime has passed, or until a thousand later ones were given out.
 
 use std::collections::VecDeque;
@@ -14,7 +14,8 @@ use tracing::info;
 
 use crate::fault::{Action, RetryAfter};
 use crate::http::{Request, Response};
-use crate::options::{Credentials, Options};
+use crate::notifications::Limits;
+use crate::options::Options;
 use crate::server::Shared;
 use crate::truth::Kind;
 
@@ -24,6 +25,7 @@ const MAX_TOKENS: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Tokens {
     issued: VecDeque<(String, u64, Instant)>,
+    logins: Limits,
 }
 
 impl Tokens {
@@ -103,8 +105,7 @@ async fn judge(request: &Request, shared: &Shared) -> Gate {
         Some(Action::Slow { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Some(Action::Refuse { status, retry_after }) => return refuse(refusal(status, retry_after), "login"),
         Some(Action::RateLimited) => {
-            let text = "rate limit exceeded; too many login requests, try again later";
-            return refuse(error(400, "invalid_request", text), "login");
+            return refuse(throttled(), "login");
         }
         Some(Action::NoToken) => {
             return refuse(
@@ -114,7 +115,14 @@ async fn judge(request: &Request, shared: &Shared) -> Gate {
         }
         _ => {}
     }
-    if let Err(response) = check(request, &shared.options.credentials) {
+    if let Some(allowed) = shared.options.logins_per_window {
+        let window = Duration::from_millis(shared.options.notifications.rate_window_ms);
+        let standing = shared.tokens().logins.count(0, allowed, window, Instant::now());
+        if standing.exceeded() {
+            return refuse(throttled(), "login");
+        }
+    }
+    if let Err(response) = check(request, &shared.options) {
         return refuse(response, "login");
     }
     let lifetime = Duration::from_secs(shared.options.expires_in_s);
@@ -171,8 +179,21 @@ fn error(status: u16, name: &str, text: &str) -> Response {
     )
 }
 
-fn check(request: &Request, credentials: &Credentials) -> Result<(), Response> {
-    let failed = || error(401, "invalid_client", "authentication failed");
+// 400 and not 429, and no Retry-After
+fn throttled() -> Response {
+    let text = "rate limit exceeded; too many login requests, try again later";
+    error(400, "invalid_request", text)
+}
+
+fn check(request: &Request, options: &Options) -> Result<(), Response> {
+    let credentials = &options.credentials;
+    let failed = || {
+        error(
+            options.invalid_client_status,
+            "invalid_client",
+            "authentication failed",
+        )
+    };
     let basic = request
         .header("authorization")
         .and_then(|value| value.split_once(' '))
@@ -230,11 +251,17 @@ mod tests {
 
     #[test]
     fn only_the_right_credentials_and_grant_pass() {
-        let credentials = Credentials::default();
+        let (options, changed) = (
+            Options::default(),
+            Options {
+                invalid_client_status: 400,
+                ..Options::default()
+            },
+        );
         let right = format!("Basic {}", STANDARD.encode("sim-client:sim-secret"));
         let wrong = format!("Basic {}", STANDARD.encode("sim-client:other"));
         assert_eq!(
-            check(&request(&right, "grant_type=client_credentials"), &credentials),
+            check(&request(&right, "grant_type=client_credentials"), &options),
             Ok(())
         );
         for (authorization, body, status) in [
@@ -243,11 +270,11 @@ mod tests {
             (right.as_str(), "grant_type=password", 400),
         ] {
             assert_eq!(
-                check(&request(authorization, body), &credentials)
-                    .unwrap_err()
-                    .status,
+                check(&request(authorization, body), &options).unwrap_err().status,
                 status
             );
+            let refused = check(&request(authorization, body), &changed).unwrap_err();
+            assert_eq!(refused.status, 400);
         }
     }
 

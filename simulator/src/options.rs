@@ -59,6 +59,11 @@ pub struct Options {
     pub credentials: Credentials,
     /// Token lifetime told to clients, and kept, in seconds. Default 86,400, as a Genesys OAuth client without one.
     pub expires_in_s: u64,
+    /// Status of `invalid_client` at the login, 400 or 401; which one the platform answers is not public. Default 401.
+    pub invalid_client_status: u16,
+    /// Logins in one window of `notifications.rate_window_ms`; more are answered with 400 `rate limit exceeded; …`. None: no
+    /// such limit, since the platform's is not public. Default none.
+    pub logins_per_window: Option<u64>,
     /// How far the clock that the login tells (`Date`) is ahead of this machine's, in milliseconds; negative: behind.
     pub clock_ahead_ms: i64,
     /// Seed of everything random. Same seed and options: the same event bytes.
@@ -110,6 +115,8 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             credentials: Credentials::default(),
             expires_in_s: 86_400,
+            invalid_client_status: 401,
+            logins_per_window: None,
             clock_ahead_ms: 0,
             seed: 1,
             conversations: 500,
@@ -179,6 +186,13 @@ impl Options {
         if self.expires_in_s == 0 {
             return Err(out_of_range("expires_in", &0, "must be at least 1 second"));
         }
+        if !matches!(self.invalid_client_status, 400 | 401) {
+            return Err(out_of_range(
+                "invalid_client_status",
+                &self.invalid_client_status,
+                "must be 400 or 401",
+            ));
+        }
         // a text frame header that holds two length bytes is used for every subscription answer and event
         let types_fit = self
             .event_types
@@ -244,6 +258,14 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("conversations is 0")
+        );
+        let status = Options {
+            invalid_client_status: 403,
+            ..Options::default()
+        };
+        assert_eq!(
+            status.check().unwrap_err().to_string(),
+            "option invalid_client_status is 403, must be 400 or 401"
         );
         assert!(Options::default().check().is_ok());
     }

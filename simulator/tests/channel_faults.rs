@@ -199,6 +199,11 @@ async fn a_stolen_an_expired_and_a_revoked_channel_are_gone_and_say_why() {
         (401, &"bad.credentials".into())
     );
     assert_eq!(simulator.channels(), []);
+    // a new token finds none of them either
+    let token = client::token(&simulator);
+    let path = format!("notifications/channels/{}", others[1].id);
+    assert_eq!(rest(&simulator, &token, "HEAD", &path, &Value::Null).status, 404);
+    assert_eq!(put(&simulator, &token, &others[1], &[A]).status, 404);
 }
 
 #[tokio::test]
@@ -288,10 +293,15 @@ fn requests_fail_by_script() {
 
 #[tokio::test]
 async fn an_upgrade_of_a_channel_is_refused_by_script() {
-    let simulator = with_faults(&["connect=1 refuse 401", "connect=2 refuse 429 3"]);
+    let simulator = with_faults(&[
+        "connect=1 refuse 401",
+        "connect=2 refuse 403",
+        "connect=3 refuse 404",
+        "connect=4 refuse 429 3",
+    ]);
     let token = token(&simulator);
     let channel = create(&simulator, &token);
-    for status in [401, 429] {
+    for status in [401, 403, 404, 429] {
         match tokio_tungstenite::connect_async(&channel.uri).await {
             Err(Error::Http(answer)) => assert_eq!(answer.status().as_u16(), status),
             other => panic!("{other:?}"),

@@ -184,3 +184,50 @@ async fn a_channel_over_the_limit_ends_the_oldest_without_a_socket_and_then_the_
     );
     assert_eq!(details.len(), 2);
 }
+
+#[tokio::test]
+async fn the_twenty_first_channel_ends_the_one_used_longest_ago_and_its_creator_hears_nothing_of_it() {
+    let simulator = quiet(|_| {});
+    let token = token(&simulator);
+    let channels: Vec<Channel> = (0..20).map(|_| create(&simulator, &token)).collect();
+    // the first one is used again
+    put(&simulator, &token, &channels[0], &[A]);
+    let answer = rest(&simulator, &token, "POST", "notifications/channels", &Value::Null);
+    assert_eq!((answer.status, answer.body.get("errors")), (200, None));
+    let live: Vec<u64> = simulator
+        .channels()
+        .iter()
+        .map(|channel| channel.number)
+        .collect();
+    assert_eq!(live, [vec![1], (3..=21).collect()].concat());
+}
+
+#[tokio::test]
+async fn what_happened_before_a_topic_was_subscribed_is_never_delivered() {
+    let simulator = quiet(|_| {});
+    let token = token(&simulator);
+    let channel = create(&simulator, &token);
+    let mut socket = listen(&channel).await;
+    await_sockets(&simulator, 1);
+    simulator.publish(A, &json!({ "n": 1 }));
+    put(&simulator, &token, &channel, &[B]);
+    simulator.publish(A, &json!({ "n": 2 }));
+    put(&simulator, &token, &channel, &[A, B]);
+    simulator.publish(A, &json!({ "n": 3 }));
+    assert_eq!(next_json(&mut socket).await["eventBody"]["n"], 3);
+}
+
+#[test]
+fn a_partly_forbidden_combined_topic_fails_the_whole_request_unless_errors_are_ignored() {
+    let simulator = quiet(|settings| settings.forbidden_topics = vec![B.to_owned()]);
+    let token = token(&simulator);
+    let channel = create(&simulator, &token);
+    let path = format!("notifications/channels/{}/subscriptions", channel.id);
+    let topics = topic_list(&[A, "v2.users.b?presence&station"]);
+    for method in ["POST", "PUT"] {
+        let refused = rest(&simulator, &token, method, &path, &topics);
+        assert_eq!(refused.status, 403);
+        assert_eq!(refused.body["details"][0]["entityId"], B);
+    }
+    assert_eq!(simulator.channels()[0].topics, Vec::<String>::new());
+}

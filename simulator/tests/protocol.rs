@@ -59,6 +59,37 @@ fn one_connection_serves_several_requests() {
 }
 
 #[test]
+fn logins_over_the_rate_are_throttled_with_400_and_a_window_later_no_more() {
+    let with_window = |ms: u64| {
+        let mut options = Options {
+            logins_per_window: Some(2),
+            ..Options::default()
+        };
+        options.notifications.rate_window_ms = ms;
+        start(options)
+    };
+    let simulator = with_window(600_000);
+    let answer = || raw_login(&simulator, RIGHT, FORM);
+    assert_eq!([status(&answer()), status(&answer())], ["200", "200"]);
+    let refused = answer();
+    assert_eq!(status(&refused), "400");
+    assert!(
+        refused.contains("\"error\":\"invalid_request\"")
+            && refused.contains("\"error_description\":\"rate limit exceeded;"),
+        "{refused}"
+    );
+    let simulator = with_window(200);
+    let since = Instant::now();
+    let until = |wanted: &str| {
+        while status(&raw_login(&simulator, RIGHT, FORM)) != wanted {
+            assert!(since.elapsed() < SOON, "no {wanted}");
+        }
+    };
+    until("400");
+    until("200");
+}
+
+#[test]
 fn the_login_fails_by_script() {
     let simulator = start(Options {
         faults: faults(&[

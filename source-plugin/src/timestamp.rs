@@ -43,6 +43,22 @@ pub fn parse(token: &str) -> Option<i64> {
     (0..=MAX_US).contains(&us).then_some(us)
 }
 
+/// Reads a JSON token of a member that is known to count milliseconds: a small number is no second then.
+///
+/// # Units
+/// As [`parse`], which reads everything else than an integer of at most eleven digits.
+///
+/// # Source
+/// Detail events and states of agents have epoch milliseconds throughout (fact sheet 5.2).
+#[must_use]
+pub(crate) fn parse_ms(token: &str) -> Option<i64> {
+    let small = (1..=11).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_digit());
+    if small {
+        return token.parse::<i64>().ok().map(|ms| ms * 1_000);
+    }
+    parse(token)
+}
+
 /// Reads a string token exactly as [`rfc3339_ms`] writes it; returns the time and the text, without its quotes.
 ///
 /// # Units
@@ -284,7 +300,7 @@ fn put(field: &mut [u8], mut value: i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{LastWritten, MAX_US, parse, parse_written, rfc3339_ms, write_rfc3339_ms};
+    use super::{LastWritten, MAX_US, parse, parse_ms, parse_written, rfc3339_ms, write_rfc3339_ms};
     use proptest::prelude::*;
 
     fn read(token: &str) -> Option<String> {
@@ -333,6 +349,23 @@ mod tests {
         ];
         for (token, expected) in table {
             assert_eq!(read(token).as_deref(), Some(expected), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_member_in_milliseconds_is_read_as_such_however_small() {
+        for (token, us) in [
+            ("0", Some(0)),
+            ("10000", Some(10_000_000)),
+            ("99999999999", Some(99_999_999_999_000)),
+            ("100000000000", Some(100_000_000_000_000)),
+            ("1649237444949", Some(1_649_237_444_949_000)),
+            ("\"2022-04-06T09:30:44.949Z\"", Some(1_649_237_444_949_000)),
+            ("", None),
+            ("-1", None),
+            ("null", None),
+        ] {
+            assert_eq!(parse_ms(token), us, "{token}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The rate limit of REST requests: so many a window for each token, told in every answer.
+//! Rate limits: so many REST requests a window for each token, told in every answer, and so many logins.
 //!
 //! Refuses what is over the limit with the seconds to the window's end. The invariant: a refused request does not lengthen
 //! the window.
@@ -11,27 +11,27 @@ const MAX_WINDOWS: usize = 1_000;
 
 /// Where a token stands in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) allowed: u64,
-    pub(super) count: u64,
+pub(crate) struct Standing {
+    pub(crate) allowed: u64,
+    pub(crate) count: u64,
     /// Seconds to the window's end, rounded up.
-    pub(super) reset_s: u64,
+    pub(crate) reset_s: u64,
 }
 
 impl Standing {
-    pub(super) fn exceeded(self) -> bool {
+    pub(crate) fn exceeded(self) -> bool {
         self.count > self.allowed
     }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     windows: HashMap<u64, (Instant, u64)>,
 }
 
 impl Limits {
-    /// Counts a request of a login's token.
-    pub(super) fn count(&mut self, login: u64, allowed: u64, window: Duration, now: Instant) -> Standing {
+    /// Counts a request of a login's token; whoever has no token yet counts as login 0.
+    pub(crate) fn count(&mut self, login: u64, allowed: u64, window: Duration, now: Instant) -> Standing {
         if self.windows.len() >= MAX_WINDOWS {
             self.windows
                 .retain(|_, (begun, _)| now.saturating_duration_since(*begun) < window);

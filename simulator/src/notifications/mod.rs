@@ -19,7 +19,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::feed::Feed;
@@ -27,14 +27,22 @@ use crate::options::Options;
 use crate::truth::Kind;
 
 use centre::Centre;
-use limits::Limits;
 use org::Org;
 use registry::{Frame, Registry};
 
+pub(crate) use limits::Limits;
 pub use org::Named;
 pub(crate) use rest::{PREFIX as API_PREFIX, answer};
 pub use settings::NotificationOptions;
 pub(crate) use stream::{PREFIX as STREAM_PREFIX, play, upgrade};
+
+fn metadata(correlation: &str, action: Option<&str>) -> Value {
+    let mut metadata = json!({ "CorrelationId": correlation });
+    if let Some(action) = action {
+        metadata["action"] = action.into();
+    }
+    metadata
+}
 
 /// A channel as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +130,7 @@ impl Notifications {
                     feed,
                     &publication.topic,
                     publication.conversation.as_ref(),
-                    &publication.correlation,
+                    &metadata(&publication.correlation, publication.action),
                     || publication.body.to_string(),
                 );
             }
@@ -143,10 +151,8 @@ impl Notifications {
                 }
             })
             .map(Arc::from);
-        let correlation = uuid::Uuid::new_v4().to_string();
-        self.publish(feed, topic, conversation.as_ref(), &correlation, || {
-            body.to_string()
-        });
+        let metadata = metadata(&uuid::Uuid::new_v4().to_string(), None);
+        self.publish(feed, topic, conversation.as_ref(), &metadata, || body.to_string());
     }
 
     fn publish(
@@ -154,20 +160,24 @@ impl Notifications {
         feed: &mut Feed,
         topic: &str,
         conversation: Option<&Arc<str>>,
-        correlation: &str,
+        metadata: &Value,
         body: impl FnOnce() -> String,
     ) {
         if !self.registry.is_wanted(topic) {
             return;
         }
+        // no body at all where there is nothing to say, as with a station that is left
+        let body = Some(body()).filter(|body| body != "null");
+        let body = body
+            .map(|body| format!(r#""eventBody":{body},"#))
+            .unwrap_or_default();
         let frame = Frame {
             kind: Kind::Notification,
             topic: Arc::from(topic),
             conversation: conversation.cloned(),
             text: Arc::from(format!(
-                r#"{{"topicName":{},"version":"2","eventBody":{},"metadata":{{"CorrelationId":"{correlation}"}}}}"#,
+                r#"{{"topicName":{},"version":"2",{body}"metadata":{metadata}}}"#,
                 Value::from(topic),
-                body()
             )),
         };
         self.registry.publish(feed, &frame, &self.options.notifications);

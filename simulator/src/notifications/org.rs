@@ -130,6 +130,16 @@ impl Org {
         id(self.seed, OTHER_ID, 2)
     }
 
+    /// What that flow comes to.
+    pub(super) fn flow_outcome_id(&self) -> String {
+        id(self.seed, OTHER_ID, 3)
+    }
+
+    /// The script that agents see with a callback.
+    pub(super) fn script_id(&self) -> String {
+        id(self.seed, OTHER_ID, 4)
+    }
+
     pub(super) fn queue(&self, id: &str) -> Option<(usize, &Queue)> {
         self.queues
             .iter()

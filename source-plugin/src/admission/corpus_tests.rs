@@ -130,7 +130,31 @@ fn frames_of_one_conversation_share_its_key_and_tell_their_time() {
             None,
         ),
         ("009-calls-connected", "", None, Some("inbound"), None),
+        (
+            "003-conversations-call-full",
+            "",
+            None,
+            Some("inbound"),
+            Some(51_222),
+        ),
+        (
+            "004-conversations-call-wrapup",
+            "",
+            None,
+            Some("outbound"),
+            Some(205_247),
+        ),
         ("013-calls-wrapup", "", None, Some("inbound"), Some(11_097)),
+        // its customer is still connected, and a chat has no direction
+        ("015-chats-acw", "", None, None, None),
+        // ten seconds after 1970: detail events count milliseconds, however few
+        (
+            "022-detail-customer-end-all-fields",
+            "conversationId",
+            Some(10_000),
+            Some("inbound"),
+            Some(500),
+        ),
         (
             "021-detail-customer-end",
             "d1711bdb-df04-44b3-9fa9-d6ece0ca1d4a",

@@ -7,7 +7,7 @@
 //! | snapshots | of the first customer (or external) participant that has one, else of its communications | that participant's `endTime` − `connectedTime` |
 //! | detail events | `direction` | `interactingDurationMs` (customer.end, user.end), `connectedDurationMs` (acd.end, flow.end), `wrapupDurationMs` (acw, wrapup), `voicemailDurationMs` (voicemail.end), outcome end − start (flow.outcome) |
 //! | agent state | `originatingDirection` | – |
-//! | any other | `direction`, if the body has one | – |
+//! | any other | `direction`, if the body has one, else as snapshots | as snapshots, if the body has participants |
 //!
 //! `UNKNOWN` counts as unknown.
 //!
@@ -55,10 +55,14 @@ pub(super) fn read<'a>(topic: Option<&Topic<'_>>, body: &[Member<'a>]) -> Leg<'a
             direction: find("direction").and_then(direction),
             duration_ms: detail_duration_ms(topic.map_or("", |topic| topic.kind), find),
         },
-        _ => Leg {
-            direction: find("direction").and_then(direction),
-            duration_ms: None,
-        },
+        _ => {
+            // A body with participants is a snapshot, whatever its topic is called.
+            let shaped = find("participants").map(snapshot).unwrap_or_default();
+            Leg {
+                direction: find("direction").and_then(direction).or(shaped.direction),
+                ..shaped
+            }
+        }
     }
 }
 
@@ -74,7 +78,8 @@ fn detail_duration_ms<'a>(kind: &str, find: impl Fn(&str) -> Option<&'a str>) ->
     } else if is(&["voicemail.end"]) {
         ms("voicemailDurationMs")
     } else if is(&["flow.outcome"]) {
-        span_ms(find("flowOutcomeStartTime"), find("flowOutcomeEndTime"))
+        let us = |name: &str| timestamp::parse_ms(find(name)?);
+        span_between(us("flowOutcomeStartTime"), us("flowOutcomeEndTime"))
     } else {
         None
     }
@@ -163,7 +168,11 @@ pub(super) fn direction(token: &str) -> Option<Cow<'_, str>> {
 }
 
 fn span_ms(from: Option<&str>, to: Option<&str>) -> Option<u64> {
-    let us = timestamp::parse(to?)? - timestamp::parse(from?)?;
+    span_between(timestamp::parse(from?), timestamp::parse(to?))
+}
+
+fn span_between(from_us: Option<i64>, to_us: Option<i64>) -> Option<u64> {
+    let us = to_us? - from_us?;
     u64::try_from(us / 1000).ok().filter(|_| us >= 0)
 }
 
@@ -178,7 +187,7 @@ mod tests {
         let snapshot = "v2.users.u.conversations";
         let detail = "v2.detail.events.conversation.c.";
         #[rustfmt::skip]
-        let table: [(String, &str, Option<&str>, Option<u64>); 14] = [
+        let table: [(String, &str, Option<&str>, Option<u64>); 18] = [
             (format!("{snapshot}.calls"), r#"{"participants":[{"purpose":"agent","direction":"outbound"},{"purpose":"customer","direction":"inbound","connectedTime":"2026-01-01T00:00:00.500Z","endTime":"2026-01-01T00:00:02Z"}]}"#, Some("inbound"), Some(1500)),
             (snapshot.into(), r#"{"participants":[{"purpose":"Customer","chats":[{"held":false}],"calls":[{},{"direction":"OUTBOUND"}]}]}"#, Some("outbound"), None),
             (snapshot.into(), r#"{"participants":[{"purpose":"agent","direction":"inbound"}]}"#, None, None),
@@ -190,6 +199,10 @@ mod tests {
             (format!("{detail}acw"), r#"{"wrapupDurationMs":20500}"#, None, Some(20500)),
             (format!("{detail}voicemail.end"), r#"{"voicemailDurationMs":1.5}"#, None, None),
             (format!("{detail}flow.outcome"), r#"{"flowOutcomeStartTime":1765551656458,"flowOutcomeEndTime":1765551660853}"#, None, Some(4395)),
+            (format!("{detail}flow.outcome"), r#"{"flowOutcomeStartTime":10000,"flowOutcomeEndTime":20500}"#, None, Some(10_500)),
+            ("v2.users.u.coversations".into(), r#"{"participants":[{"purpose":"customer","calls":[{"direction":"inbound"}],"connectedTime":"2026-01-01T00:00:00Z","endTime":"2026-01-01T00:00:02Z"}]}"#, Some("inbound"), Some(2000)),
+            ("v2.nobody.knows".into(), r#"{"direction":"outbound","participants":[{"purpose":"customer","direction":"inbound"}]}"#, Some("outbound"), None),
+            ("v2.conversations.c.transcription".into(), r#"{"eventTime":1}"#, None, None),
             (format!("{detail}customer.start"), r#"{"direction":"INBOUND","interactingDurationMs":5}"#, Some("inbound"), None),
             ("v2.detail.events.agent.a.state".into(), r#"{"originatingDirection":"OUTBOUND","direction":"INBOUND"}"#, Some("outbound"), None),
             ("v2.conversations.messages.c".into(), r#"{"direction":"outbound"}"#, Some("outbound"), None),

@@ -44,6 +44,11 @@ impl EventTime {
         timestamp::parse(token).map_or(Self::Unreadable, Self::At)
     }
 
+    /// Reads a token that is there, of a member that counts milliseconds.
+    fn read_ms(token: &str) -> Self {
+        timestamp::parse_ms(token).map_or(Self::Unreadable, Self::At)
+    }
+
     /// Returns the time if there is one, in microseconds since 1970 UTC.
     pub(crate) fn us(self) -> Option<i64> {
         match self {

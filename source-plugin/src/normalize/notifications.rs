@@ -214,30 +214,27 @@ fn identity<'f, 'a: 'f>(
 /// Reads the time of the event; a snapshot has none of its own.
 ///
 /// # Source
-/// Fact sheet 5.2. An activity holds two changes: the later one is what it tells of.
+/// Fact sheet 5.2 and 5.5. An activity holds four changes: the latest one is what it tells of.
 fn event_time(topic: Option<&Topic<'_>>, body: &[Member<'_>]) -> EventTime {
     let own = |name: &str| json::find(body, name).map(|found| found.1);
     let inner = |name: &str, member: &str| own(name).and_then(|token| json::member(token, member));
-    let read = |token: Option<&str>| match token {
-        Some(token) if token != "null" => EventTime::read(token),
+    let there = |token: Option<&str>, read: fn(&str) -> EventTime| match token {
+        Some(token) if token != "null" => read(token),
         _ => EventTime::Absent,
     };
+    let read = |token| there(token, EventTime::read);
+    let read_ms = |token| there(token, EventTime::read_ms);
     match topic.map_or(Family::Other, |topic| topic.family) {
         Family::Snapshot => EventTime::Absent,
-        Family::AgentState => read(own("currentStateStart")),
+        Family::AgentState => read_ms(own("currentStateStart")),
+        Family::Detail => read_ms(own("eventTime")),
         Family::RoutingStatus => read(inner("routingStatus", "startTime")),
-        Family::Activity => {
-            let (routing, presence) = (
-                read(inner("routingStatus", "startTime")),
-                read(inner("presence", "modifiedDate")),
-            );
-            match (routing, presence) {
-                (EventTime::At(routing), EventTime::At(presence)) => EventTime::At(routing.max(presence)),
-                (EventTime::At(us), _) | (_, EventTime::At(us)) => EventTime::At(us),
-                (EventTime::Absent, EventTime::Absent) => EventTime::Absent,
-                _ => EventTime::Unreadable,
-            }
-        }
+        Family::Activity => latest([
+            read(inner("routingStatus", "startTime")),
+            read(inner("presence", "modifiedDate")),
+            read(inner("outOfOffice", "modifiedDate")),
+            read(own("dateActiveQueuesChanged")),
+        ]),
         _ => {
             let names = ["eventTime", "timestamp", "metricDate", "modifiedDate"];
             names
@@ -246,6 +243,16 @@ fn event_time(topic: Option<&Topic<'_>>, body: &[Member<'_>]) -> EventTime {
                 .find(|time| *time != EventTime::Absent)
                 .unwrap_or(EventTime::Absent)
         }
+    }
+}
+
+/// Returns the latest of several times that can be read; unreadable if none can and one is there.
+fn latest<const N: usize>(times: [EventTime; N]) -> EventTime {
+    let latest = times.iter().filter_map(|time| time.us()).max();
+    match latest {
+        Some(us) => EventTime::At(us),
+        None if times.contains(&EventTime::Unreadable) => EventTime::Unreadable,
+        None => EventTime::Absent,
     }
 }
 

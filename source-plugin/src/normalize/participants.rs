@@ -111,7 +111,7 @@ impl List<'_> {
         json::for_each_member(token, |key, array| {
             if let Some(medium) = array_medium(&key, array) {
                 json::for_each_element(array, |communication| {
-                    if json::is_object(communication) {
+                    if is_communication(communication) {
                         let leg = Leg::of_communication(communication);
                         // With several, the participant's own times and state are not those of each.
                         let leg = if participant.communications == 1 {
@@ -207,7 +207,7 @@ impl<'a> Participant<'a> {
                 "endTime" => found.leg.ended = Some(token),
                 key if array_medium(key, token).is_some() => {
                     json::for_each_element(token, |communication| {
-                        found.communications += usize::from(json::is_object(communication));
+                        found.communications += usize::from(is_communication(communication));
                         ControlFlow::Continue(())
                     });
                 }
@@ -257,6 +257,15 @@ fn array_medium(key: &str, token: &str) -> Option<&'static str> {
     }
     let place = COMMUNICATIONS.iter().position(|array| *array == key);
     MEDIA.get(place?).copied()
+}
+
+/// Tells a communication from a text: in the flat layout of messages, `messages` holds what was written.
+///
+/// # Source
+/// Fact sheet 5.3: a communication has a `state`, a text a `messageId`.
+fn is_communication(element: &str) -> bool {
+    json::is_object(element)
+        && (json::member(element, "messageId").is_none() || json::member(element, "state").is_some())
 }
 
 /// Takes a token that is a string with at least one character.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::notifications::centre::course::{Beat, Medium, course};
+use crate::notifications::centre::leg::{Duty, Participant};
 use crate::notifications::org::id;
 
 const CONVERSATION_ID: u64 = 17;
@@ -14,35 +15,14 @@ const SESSION_ID: u64 = 19;
 /// Participants of one conversation at most; also the distance of their numbers.
 const MAX_PARTICIPANTS: usize = 16;
 
-/// One leg.
-#[derive(Debug, Clone)]
-pub(super) struct Participant {
-    pub(super) id: String,
-    /// Of its communication; the session of detail events.
-    pub(super) session: String,
-    pub(super) purpose: &'static str,
-    pub(super) user: Option<usize>,
-    pub(super) state: &'static str,
-    pub(super) initial: &'static str,
-    pub(super) began_ms: i64,
-    pub(super) connected_ms: Option<i64>,
-    pub(super) ended_ms: Option<i64>,
-    pub(super) disconnect: Option<&'static str>,
-    pub(super) muted: bool,
-    pub(super) confined: bool,
-    pub(super) hold_ms: Option<i64>,
-    pub(super) held_for_ms: i64,
-    pub(super) consults: bool,
-    pub(super) acw_start_ms: Option<i64>,
-    pub(super) acw_end_ms: Option<i64>,
-}
-
-/// Start or end of a leg, or work after it, as detail events tell it.
+/// Start or end of a leg, or what else detail events tell of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     Start(usize),
     End(usize),
     AfterWork(usize),
+    Attributes(usize),
+    FlowOutcome(usize),
 }
 
 /// What a step has changed.
@@ -50,12 +30,14 @@ pub(super) enum Mark {
 pub(super) struct Effect {
     pub(super) snapshot: bool,
     pub(super) marks: Vec<Mark>,
-    /// Routing statuses that begin: user and status.
-    pub(super) statuses: Vec<(usize, &'static str)>,
+    /// Legs of agents who do something else than before.
+    pub(super) duties: Vec<usize>,
     /// The queue's observations have changed.
     pub(super) counts: bool,
     /// Number of the utterance that was spoken.
     pub(super) spoken: Option<u32>,
+    /// Nothing more will be spoken.
+    pub(super) silent: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +46,7 @@ pub(in crate::notifications) struct Conversation {
     number: u64,
     id: String,
     medium: Medium,
+    outbound: bool,
     queue: usize,
     course: VecDeque<Beat>,
     pub(super) participants: Vec<Participant>,
@@ -82,13 +65,15 @@ impl Conversation {
             8 => Medium::Email,
             _ => Medium::Callback,
         };
+        let course = course(medium, choice >> 8);
         Self {
             seed,
             number,
             id: id(seed, CONVERSATION_ID, usize::try_from(number).unwrap_or(0)),
             medium,
+            outbound: course.front() == Some(&Beat::Dial),
             queue,
-            course: course(medium, choice >> 8),
+            course,
             participants: Vec::new(),
             utterances: 0,
             texts: Vec::new(),
@@ -109,8 +94,30 @@ impl Conversation {
         self.medium
     }
 
+    /// As snapshots spell it.
+    pub(super) fn direction(&self) -> &'static str {
+        if self.outbound { "outbound" } else { "inbound" }
+    }
+
+    /// The queue it is in now.
     pub(super) fn queue(&self) -> usize {
         self.queue
+    }
+
+    /// The queues it is in or has been in, each once; none before the first.
+    pub(super) fn queues(&self) -> Vec<usize> {
+        each_once(self.participants.iter().filter_map(|leg| leg.queue))
+    }
+
+    /// The users who take part or have taken part, each once.
+    pub(super) fn agents(&self) -> Vec<usize> {
+        each_once(self.participants.iter().filter_map(|leg| leg.user))
+    }
+
+    /// The users who take part.
+    pub(super) fn agents_now(&self) -> Vec<usize> {
+        let open = self.participants.iter().filter(|leg| leg.is_open());
+        each_once(open.filter_map(|leg| leg.user))
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -118,19 +125,12 @@ impl Conversation {
     }
 
     fn open(&self, purpose: &str) -> Option<usize> {
-        let open =
-            |participant: &Participant| participant.purpose == purpose && participant.ended_ms.is_none();
-        self.participants.iter().position(open)
+        let mut legs = self.participants.iter();
+        legs.position(|leg| leg.purpose == purpose && leg.is_open())
     }
 
     fn last(&self, purpose: &str) -> Option<usize> {
-        self.participants
-            .iter()
-            .rposition(|participant| participant.purpose == purpose)
-    }
-
-    pub(super) fn is_queued(&self) -> bool {
-        self.last("acd").is_some()
+        self.participants.iter().rposition(|leg| leg.purpose == purpose)
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -138,24 +138,8 @@ impl Conversation {
     }
 
     pub(super) fn is_interacting(&self) -> bool {
-        let interacting =
-            |participant: &Participant| participant.purpose == "agent" && participant.state == "connected";
-        self.participants.iter().any(interacting)
-    }
-
-    /// The users who take part or have taken part, each once.
-    pub(super) fn agents(&self) -> Vec<usize> {
-        let mut users = Vec::new();
-        for user in self
-            .participants
-            .iter()
-            .filter_map(|participant| participant.user)
-        {
-            if !users.contains(&user) {
-                users.push(user);
-            }
-        }
-        users
+        let mut legs = self.participants.iter();
+        legs.any(|leg| leg.is_agent() && leg.state == "connected")
     }
 
     fn join(
@@ -173,11 +157,13 @@ impl Conversation {
             session: id(self.seed, SESSION_ID, number),
             purpose,
             user,
+            // who calls in has none before the first one
+            queue: (self.outbound || matches!(purpose, "acd" | "agent")).then_some(self.queue),
             state,
-            initial: if purpose == "agent" {
-                "alerting"
-            } else {
-                "offering"
+            initial: match (purpose, state, self.medium) {
+                ("agent", ..) | (_, "contacting", _) => state,
+                (.., Medium::Callback) => "scheduled",
+                _ => "offering",
             },
             began_ms: now_ms,
             connected_ms: (state == "connected").then_some(now_ms),
@@ -188,6 +174,7 @@ impl Conversation {
             hold_ms: None,
             held_for_ms: 0,
             consults: false,
+            tier: None,
             acw_start_ms: None,
             acw_end_ms: None,
         });
@@ -197,30 +184,55 @@ impl Conversation {
     fn leave(&mut self, place: Option<usize>, disconnect: &'static str, now_ms: i64, effect: &mut Effect) {
         let end_state = self.medium.end_state();
         if let Some(place) = place
-            && let Some(participant) = self.participants.get_mut(place)
+            && let Some(leg) = self.participants.get_mut(place)
         {
-            participant.retrieve(now_ms);
-            participant.state = end_state;
-            participant.ended_ms = Some(now_ms);
-            participant.disconnect = Some(disconnect);
+            leg.end(end_state, disconnect, now_ms);
             effect.marks.push(Mark::End(place));
         }
     }
 
     fn each(&mut self, purpose: &str, change: impl Fn(&mut Participant)) {
-        let open =
-            |participant: &&mut Participant| participant.purpose == purpose && participant.ended_ms.is_none();
-        self.participants.iter_mut().filter(open).for_each(change);
+        let legs = self.participants.iter_mut();
+        legs.filter(|leg| leg.purpose == purpose && leg.is_open())
+            .for_each(change);
     }
 
-    /// Lets the next beat happen; `agent` is whoever is free, for the beats that need one.
-    pub(super) fn step(&mut self, now_ms: i64, agent: usize) -> Effect {
+    fn connect(&mut self, place: Option<usize>, now_ms: i64) {
+        if let Some(leg) = place.and_then(|place| self.participants.get_mut(place)) {
+            leg.connect(now_ms);
+        }
+    }
+
+    fn end_consult(&mut self) {
+        for leg in &mut self.participants {
+            (leg.consults, leg.confined) = (false, false);
+        }
+    }
+
+    /// Lets the next beat happen. `agent` is whoever is free and `queue` any other one, for the beats that need them.
+    pub(super) fn step(&mut self, now_ms: i64, agent: usize, queue: usize) -> Effect {
+        let Some(beat) = self.course.pop_front() else {
+            return Effect::default();
+        };
+        let duties = |legs: &[Participant]| -> Vec<Duty> { legs.iter().map(Participant::duty).collect() };
+        let before = duties(&self.participants);
+        let mut effect = self.play(beat, now_ms, agent, queue);
+        for (place, duty) in duties(&self.participants).into_iter().enumerate() {
+            let other = before.get(place).copied().unwrap_or(Duty::Gone) != duty;
+            if other && self.participants.get(place).is_some_and(Participant::is_agent) {
+                effect.duties.push(place);
+            }
+        }
+        if self.is_over() {
+            self.ended_ms = Some(now_ms);
+        }
+        effect
+    }
+
+    fn play(&mut self, beat: Beat, now_ms: i64, agent: usize, queue: usize) -> Effect {
         let mut effect = Effect {
             snapshot: true,
             ..Effect::default()
-        };
-        let Some(beat) = self.course.pop_front() else {
-            return Effect::default();
         };
         match beat {
             Beat::Arrive => {
@@ -231,25 +243,41 @@ impl Conversation {
                 }
             }
             Beat::Queue => {
+                let tier = if self.number.is_multiple_of(3) {
+                    "gold"
+                } else {
+                    "standard"
+                };
+                let queue = self.queue;
+                self.each("customer", |customer| {
+                    (customer.tier, customer.queue) = (Some(tier), Some(queue))
+                });
+                effect.marks.extend(self.open("customer").map(Mark::Attributes));
+                effect.marks.extend(self.open("ivr").map(Mark::FlowOutcome));
                 self.leave(self.open("ivr"), "transfer", now_ms, &mut effect);
                 self.join("acd", "connected", None, now_ms, &mut effect);
                 effect.counts = true;
             }
-            Beat::Alert => self.join("agent", "alerting", Some(agent), now_ms, &mut effect),
-            Beat::NoAnswer => {
-                let place = self.last("agent");
-                self.leave(place, "transfer.noanswer", now_ms, &mut effect);
-                effect
-                    .statuses
-                    .extend(self.user_of(place).map(|user| (user, "NOT_RESPONDING")));
+            Beat::Abandon => {
+                self.leave(self.open("customer"), "endpoint", now_ms, &mut effect);
+                self.leave(self.open("acd"), "peer", now_ms, &mut effect);
+                effect.counts = true;
             }
+            Beat::Alert => self.join("agent", "alerting", Some(agent), now_ms, &mut effect),
+            Beat::NoAnswer => self.leave(self.last("agent"), "transfer.noanswer", now_ms, &mut effect),
             Beat::Connect => {
-                let place = self.last("agent");
-                self.connect(place, now_ms);
+                self.connect(self.last("agent"), now_ms);
                 self.leave(self.open("acd"), "transfer", now_ms, &mut effect);
-                effect
-                    .statuses
-                    .extend(self.user_of(place).map(|user| (user, "INTERACTING")));
+                effect.counts = true;
+            }
+            Beat::Dial => {
+                self.began_ms = now_ms;
+                self.join("agent", "contacting", Some(agent), now_ms, &mut effect);
+                self.join("customer", "contacting", None, now_ms, &mut effect);
+            }
+            Beat::Answer => {
+                self.connect(self.open("agent"), now_ms);
+                self.connect(self.open("customer"), now_ms);
                 effect.counts = true;
             }
             Beat::Mute => self.each("agent", |agent| agent.muted = true),
@@ -275,79 +303,49 @@ impl Conversation {
                     (customer.consults, customer.confined) = (true, true)
                 });
             }
-            Beat::ConsultConnect => {
-                let place = self.last("agent");
-                self.connect(place, now_ms);
-                effect
-                    .statuses
-                    .extend(self.user_of(place).map(|user| (user, "INTERACTING")));
-            }
+            Beat::ConsultConnect => self.connect(self.last("agent"), now_ms),
             Beat::ConsultCancel => {
-                let place = self.last("agent");
-                self.leave(place, "peer", now_ms, &mut effect);
-                effect
-                    .statuses
-                    .extend(self.user_of(place).map(|user| (user, "IDLE")));
+                self.leave(self.last("agent"), "peer", now_ms, &mut effect);
                 self.end_consult();
             }
             Beat::Transfer => {
-                let place = self.open("agent");
-                self.leave(place, "transfer.consult", now_ms, &mut effect);
-                effect
-                    .statuses
-                    .extend(self.user_of(place).map(|user| (user, "IDLE")));
+                self.leave(self.open("agent"), "transfer.consult", now_ms, &mut effect);
                 self.end_consult();
             }
-            Beat::CustomerLeaves => self.leave(self.open("customer"), "peer", now_ms, &mut effect),
+            Beat::TransferToQueue => {
+                self.leave(self.open("agent"), "transfer", now_ms, &mut effect);
+                self.queue = queue;
+                self.join("acd", "connected", None, now_ms, &mut effect);
+                effect.counts = true;
+            }
+            Beat::CustomerLeaves => {
+                self.leave(self.open("customer"), "endpoint", now_ms, &mut effect);
+                effect.silent = self.utterances > 0;
+            }
             Beat::AgentLeaves => {
-                let place = self.open("agent");
-                self.leave(place, "peer", now_ms, &mut effect);
-                if let Some(agent) = place.and_then(|place| self.participants.get_mut(place)) {
-                    agent.acw_start_ms = Some(now_ms);
-                }
+                self.leave(self.open("agent"), "peer", now_ms, &mut effect);
                 effect.counts = true;
             }
             Beat::WrapUp => {
-                let place = self.last("agent");
-                if let Some(agent) = place.and_then(|place| self.participants.get_mut(place)) {
-                    agent.acw_end_ms = Some(now_ms);
+                let place = self.participants.iter().position(Participant::is_wrapping_up);
+                if let Some(leg) = place.and_then(|place| self.participants.get_mut(place)) {
+                    leg.acw_end_ms = Some(now_ms);
                 }
                 effect.marks.extend(place.map(Mark::AfterWork));
-                // who did not answer is available again, too
-                effect
-                    .statuses
-                    .extend(self.agents().into_iter().map(|user| (user, "IDLE")));
-                self.ended_ms = Some(now_ms);
             }
         }
         effect
     }
-
-    fn user_of(&self, place: Option<usize>) -> Option<usize> {
-        self.participants.get(place?)?.user
-    }
-
-    fn connect(&mut self, place: Option<usize>, now_ms: i64) {
-        if let Some(participant) = place.and_then(|place| self.participants.get_mut(place)) {
-            participant.state = "connected";
-            participant.connected_ms = Some(now_ms);
-        }
-    }
-
-    fn end_consult(&mut self) {
-        for participant in &mut self.participants {
-            participant.consults = false;
-            participant.confined = false;
-        }
-    }
 }
 
-impl Participant {
-    fn retrieve(&mut self, now_ms: i64) {
-        if let Some(since) = self.hold_ms.take() {
-            self.held_for_ms += now_ms - since;
+fn each_once(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut once = Vec::new();
+    for number in numbers {
+        if !once.contains(&number) {
+            once.push(number);
         }
     }
+    once
 }
 
 #[cfg(test)]
@@ -365,7 +363,7 @@ mod tests {
             while !conversation.is_over() {
                 now_ms += 1_000;
                 agents += 1;
-                conversation.step(now_ms, agents);
+                conversation.step(now_ms, agents, 1);
             }
             prop_assert!(conversation.participants.len() <= MAX_PARTICIPANTS);
             prop_assert_eq!(conversation.ended_ms, Some(now_ms));
@@ -373,6 +371,7 @@ mod tests {
                 let ended = participant.ended_ms.unwrap();
                 prop_assert!(participant.began_ms <= ended && participant.connected_ms.is_none_or(|at| at <= ended));
                 prop_assert!(participant.held_for_ms >= 0 && participant.hold_ms.is_none());
+                prop_assert!(!participant.is_wrapping_up() && participant.duty() == Duty::Gone);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The courses that conversations take, and the media they are of.
 //!
-//! Refuses nothing. The invariant: every course begins with an arrival and ends with the work after it.
+//! Refuses nothing. The invariant: every course begins with an arrival or a call out, and ends once nobody
+//! takes part any more and the work after it is done.
 
 use std::collections::VecDeque;
 
@@ -59,9 +60,13 @@ impl Medium {
 pub(super) enum Beat {
     Arrive,
     Queue,
+    Abandon,
     Alert,
     NoAnswer,
     Connect,
+    /// An agent calls somebody on behalf of the queue.
+    Dial,
+    Answer,
     Mute,
     Unmute,
     Hold,
@@ -72,16 +77,35 @@ pub(super) enum Beat {
     ConsultConnect,
     ConsultCancel,
     Transfer,
+    /// To another queue, without asking anybody there.
+    TransferToQueue,
     CustomerLeaves,
     AgentLeaves,
     WrapUp,
 }
 
-/// What will happen, from 56 random bits.
+/// What will happen, from 56 random bits. Consulting agents who have answered have work after it, as the others do.
 pub(super) fn course(medium: Medium, choice: u64) -> VecDeque<Beat> {
     use Beat::*;
     let one_in = |shift: u32, n: u64| (choice >> shift).is_multiple_of(n);
-    let mut course = VecDeque::from([Arrive, Queue, Alert]);
+    if medium == Medium::Call && one_in(40, 10) {
+        return VecDeque::from([
+            Dial,
+            Answer,
+            Speak,
+            Hold,
+            Retrieve,
+            CustomerLeaves,
+            AgentLeaves,
+            WrapUp,
+        ]);
+    }
+    let mut course = VecDeque::from([Arrive, Queue]);
+    if one_in(4, 12) {
+        course.push_back(Abandon);
+        return course;
+    }
+    course.push_back(Alert);
     if one_in(0, 6) {
         course.extend([NoAnswer, Alert]);
     }
@@ -97,9 +121,10 @@ pub(super) fn course(medium: Medium, choice: u64) -> VecDeque<Beat> {
             }
             course.push_back(Speak);
             match (choice >> 20) % 6 {
-                0 => course.extend([Consult, ConsultConnect, ConsultCancel]),
+                0 => course.extend([Consult, ConsultConnect, ConsultCancel, WrapUp]),
                 1 => course.extend([Consult, ConsultCancel]),
-                2 => course.extend([Consult, ConsultConnect, Transfer]),
+                2 => course.extend([Consult, ConsultConnect, Transfer, WrapUp]),
+                3 => course.extend([TransferToQueue, WrapUp, Alert, Connect, Speak]),
                 _ => {}
             }
         }
@@ -109,8 +134,11 @@ pub(super) fn course(medium: Medium, choice: u64) -> VecDeque<Beat> {
             if one_in(28, 4) {
                 course.extend([Hold, Retrieve]);
             }
+            if one_in(32, 6) {
+                course.extend([TransferToQueue, WrapUp, Alert, Connect, Write]);
+            }
         }
-        Medium::Callback => course.push_back(Hold),
+        Medium::Callback => course.extend([Hold, Retrieve]),
     }
     course.extend([CustomerLeaves, AgentLeaves, WrapUp]);
     course

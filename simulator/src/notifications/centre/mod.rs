@@ -1,24 +1,25 @@
 //! The contact centre: conversations that arrive, are answered, held, muted, passed on and wrapped up.
 //!
-//! Responsible for what happens and when; `conversation` plays one, `body` shows it as the topics do, `detail` as analytics
-//! events do, `record` as the history does. Refuses nothing. Invariants: the n-th update depends on the seed, the options and
+//! Responsible for what happens and when; `conversation` plays one, `leg` is one of its participants, `staff` what users do
+//! besides, `body` shows a conversation as the topics do, `detail` as analytics events do, `record` as the history does.
+//! Refuses nothing. Invariants: the n-th update depends on the seed, the options and
 //! n only (times too, unless the wall clock is asked for); every topic about an update tells the same state.
-//! Over 400 lines with its tests, under 350 without.
 
 mod body;
 mod conversation;
 mod course;
 mod detail;
+mod leg;
 mod record;
 mod staff;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::{OwnClock, due_events, wall_us};
 use crate::notifications::org::{Org, id};
@@ -26,6 +27,8 @@ use crate::options::Options;
 
 use conversation::{Conversation, Effect};
 use course::Medium;
+use leg::Duty;
+use staff::{Staff, Told};
 
 pub(super) use body::nested as snapshot;
 pub(super) use record::{Query, record};
@@ -35,13 +38,20 @@ pub(super) use staff::membership;
 const MAX_ENDED: usize = 10_000;
 /// Most updates at once, so that a long pause does not block the thread.
 const MAX_BURST: u64 = 5_000;
-/// A user's presence changes after each so many updates.
+/// A user's presence, station or absence changes after each so many updates.
 const PRESENCE_EVERY: u64 = 23;
 
 /// Statistics are told at most this often, as the platform does.
 const OBSERVED_EVERY_MS: i64 = 1_000;
 
 const CORRELATION_ID: u64 = 16;
+
+/// Whose statistics are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Observed {
+    Queue,
+    User,
+}
 
 /// Something to be sent on a topic.
 #[derive(Debug)]
@@ -50,7 +60,10 @@ pub(super) struct Publication {
     pub(super) conversation: Option<Arc<str>>,
     /// One for all topics of an update, as the platform has it.
     pub(super) correlation: Arc<str>,
+    /// Null: the frame has none.
     pub(super) body: Arc<Value>,
+    /// What `metadata.action` says, with stations.
+    pub(super) action: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -62,10 +75,10 @@ pub(super) struct Centre {
     begun: u64,
     under_way: Vec<Option<Conversation>>,
     ended: VecDeque<Conversation>,
-    busy: BTreeSet<usize>,
+    staff: Staff,
     last_ms: i64,
     /// When each queue's observations of a medium were last told.
-    observed_ms: HashMap<(usize, Medium), i64>,
+    observed_ms: HashMap<(Observed, usize, Medium), i64>,
     publications: Vec<Publication>,
 }
 
@@ -88,7 +101,7 @@ impl Centre {
             begun: 0,
             under_way: (0..options.notifications.conversations).map(|_| None).collect(),
             ended: VecDeque::new(),
-            busy: BTreeSet::new(),
+            staff: Staff::new(options.seed, options.notifications.users, options.epoch_ms),
             last_ms: options.epoch_ms,
             observed_ms: HashMap::new(),
             publications: Vec::new(),
@@ -167,10 +180,12 @@ impl Centre {
                 Conversation::new(self.options.seed, self.begun, queue, choice)
             }
         };
-        let agent = self.free_agent(org, conversation.queue());
-        let effect = conversation.step(now_ms, agent);
-        self.account(&effect);
+        let choice = self.pick(1 << 16);
+        let agent = self.staff.choose(org, &conversation, choice);
+        let other = self.pick(org.queues.len());
+        let effect = conversation.step(now_ms, agent, other);
         self.tell(org, &conversation, &effect, &correlation, now_ms);
+        self.tell_of_staff(org, &conversation, &effect, &correlation, now_ms);
         if conversation.is_over() {
             if self.ended.len() >= MAX_ENDED {
                 self.ended.pop_front();
@@ -180,53 +195,91 @@ impl Centre {
             self.under_way[place] = Some(conversation);
         }
         if self.updates.is_multiple_of(PRESENCE_EVERY) {
-            self.change_presence(org, &correlation, now_ms);
+            let (user, choice) = (self.pick(org.users.len()), self.pick(1 << 16));
+            let told = self.staff.change(org, user, choice, now_ms);
+            self.push_of_user(org, user, told, &correlation);
         }
         let every = self.options.notifications.membership_every;
         if every > 0 && self.updates.is_multiple_of(every) {
-            self.change_membership(org, &correlation);
+            self.change_membership(org, &correlation, now_ms);
         }
     }
 
-    // a member of the queue who is not busy, else any user who is not, else the first: somebody always answers
-    fn free_agent(&mut self, org: &Org, queue: usize) -> usize {
-        let free: Vec<usize> = org.queues[queue]
-            .members
-            .difference(&self.busy)
-            .copied()
-            .collect();
-        if !free.is_empty() {
-            return free[self.pick(free.len())];
-        }
-        (0..org.users.len())
-            .find(|user| !self.busy.contains(user))
-            .unwrap_or(0)
+    // lets a user join or leave a queue
+    fn change_membership(&mut self, org: &mut Org, correlation: &Arc<str>, now_ms: i64) {
+        let (queue, user) = (self.pick(org.queues.len()), self.pick(org.users.len()));
+        let joined = !org.queues[queue].members.contains(&user);
+        org.set_member(queue, user, joined);
+        let (topic, body) = membership(org, queue, user, joined);
+        self.push(topic, body, correlation);
+        let told = self.staff.change_queues(org, user, now_ms);
+        self.push_of_user(org, user, told, correlation);
     }
 
-    fn account(&mut self, effect: &Effect) {
-        for (user, status) in &effect.statuses {
-            match *status {
-                "IDLE" => self.busy.remove(user),
-                _ => self.busy.insert(*user),
-            };
+    // says whether statistics are due again, and remembers that they are told
+    fn may_observe(&mut self, of: Observed, whose: usize, medium: Medium, now_ms: i64) -> bool {
+        let last = self.observed_ms.get(&(of, whose, medium));
+        let due = last.is_none_or(|last| now_ms - last >= OBSERVED_EVERY_MS);
+        if due {
+            self.observed_ms.insert((of, whose, medium), now_ms);
         }
+        due
     }
 
-    // says whether a queue's observations are due again, and remembers that they are told
-    fn may_observe(&mut self, conversation: &Conversation, now_ms: i64) -> bool {
-        let last = self
-            .observed_ms
-            .entry((conversation.queue(), conversation.medium()));
-        let mut told = false;
-        let last = last.or_insert_with(|| {
-            told = true;
-            now_ms
+    fn push(&mut self, topic: String, body: Value, correlation: &Arc<str>) {
+        self.publications.push(Publication {
+            topic,
+            conversation: None,
+            correlation: Arc::clone(correlation),
+            body: Arc::new(body),
+            action: None,
         });
-        if now_ms - *last >= OBSERVED_EVERY_MS {
-            told = true;
-            *last = now_ms;
+    }
+
+    fn push_of_user(&mut self, org: &Org, user: usize, told: Vec<Told>, correlation: &Arc<str>) {
+        for (name, body, action) in told {
+            let topic = format!("v2.users.{}.{name}", org.users[user].named.id);
+            self.push(topic, body, correlation);
+            if let Some(last) = self.publications.last_mut() {
+                last.action = action;
+            }
         }
-        told
+    }
+
+    // what a step makes of the agents: their states, statuses, counters and statistics
+    fn tell_of_staff(
+        &mut self,
+        org: &Org,
+        conversation: &Conversation,
+        effect: &Effect,
+        correlation: &Arc<str>,
+        now_ms: i64,
+    ) {
+        let legs = effect
+            .duties
+            .iter()
+            .filter_map(|place| conversation.participants.get(*place));
+        let mut handled = Vec::new();
+        for leg in legs {
+            let Some(user) = leg.user else { continue };
+            let id = &org.users[user].named.id;
+            let body = detail::agent_state(conversation, leg, org, now_ms);
+            self.push(format!("v2.detail.events.agent.{id}.state"), body, correlation);
+            if leg.duty() == Duty::Gone && leg.connected_ms.is_some() {
+                handled.push(user);
+            }
+        }
+        for (user, told) in self.staff.follow(org, conversation, &effect.duties, now_ms) {
+            self.push_of_user(org, user, told, correlation);
+        }
+        for user in handled {
+            if self.may_observe(Observed::User, user, conversation.medium(), now_ms)
+                && let Some(body) = self.staff.aggregates(org, user, now_ms)
+            {
+                let id = &org.users[user].named.id;
+                self.push(format!("v2.analytics.users.{id}.aggregates"), body, correlation);
+            }
+        }
     }
 
     fn tell(
@@ -239,12 +292,13 @@ impl Centre {
     ) {
         let conversation_id: Arc<str> = Arc::from(conversation.id());
         let publications = &mut self.publications;
-        let mut push = |topic: String, body: &Arc<Value>, of_conversation: bool| {
+        let mut push = |topic: String, body: &Arc<Value>| {
             publications.push(Publication {
                 topic,
-                conversation: of_conversation.then(|| Arc::clone(&conversation_id)),
+                conversation: Some(Arc::clone(&conversation_id)),
                 correlation: Arc::clone(correlation),
                 body: Arc::clone(body),
+                action: None,
             });
         };
         if effect.snapshot {
@@ -253,220 +307,53 @@ impl Centre {
                 Arc::new(body::flat(conversation, org)),
             );
             let media = conversation.medium().plural();
-            let mut subjects = Vec::new();
-            // a queue hears of a conversation once it is in the queue
-            if conversation.is_queued() {
-                subjects.push(format!(
-                    "v2.routing.queues.{}",
-                    org.queues[conversation.queue()].named.id
-                ));
-            }
-            subjects.extend(
-                conversation
-                    .agents()
-                    .iter()
-                    .map(|user| format!("v2.users.{}", org.users[*user].named.id)),
-            );
-            for subject in subjects {
-                push(format!("{subject}.conversations"), &nested, true);
-                push(format!("{subject}.conversations.{media}"), &flat, true);
+            // a queue hears of a conversation once it is in the queue, and from then on
+            let queues = conversation.queues().into_iter();
+            let queues = queues.map(|queue| format!("v2.routing.queues.{}", org.queues[queue].named.id));
+            let users = conversation.agents().into_iter();
+            let users = users.map(|user| format!("v2.users.{}", org.users[user].named.id));
+            for subject in queues.chain(users) {
+                push(format!("{subject}.conversations"), &nested);
+                push(format!("{subject}.conversations.{media}"), &flat);
             }
         }
         for (suffix, body) in detail::bodies(conversation, effect, org, now_ms) {
             let topic = format!("v2.detail.events.conversation.{}.{suffix}", conversation.id());
-            push(topic, &Arc::new(body), true);
+            push(topic, &Arc::new(body));
         }
-        if let Some(spoken) = effect.spoken {
-            let body = body::transcription(conversation, org, spoken, now_ms);
+        if effect.spoken.is_some() || effect.silent {
+            let body = body::transcription(conversation, org, effect.spoken, now_ms);
             push(
                 format!("v2.conversations.{}.transcription", conversation.id()),
                 &Arc::new(body),
-                true,
             );
         }
-        for (user, status) in &effect.statuses {
-            let user_id = &org.users[*user].named.id;
-            let status = json!({ "status": status, "startTime": iso(now_ms) });
-            let body = Arc::new(json!({ "id": user_id, "routingStatus": status }));
-            push(format!("v2.users.{user_id}.routingStatus"), &body, false);
-            let body = Arc::new(body::summary(conversation.medium(), effect));
-            push(format!("v2.users.{user_id}.conversationsummary"), &body, false);
-        }
-        if effect.counts && self.may_observe(conversation, now_ms) {
-            let queue = conversation.queue();
+        let (queue, medium) = (conversation.queue(), conversation.medium());
+        if effect.counts && self.may_observe(Observed::Queue, queue, medium, now_ms) {
             let (waiting, interacting) = self
                 .under_way
                 .iter()
                 .flatten()
                 .chain([conversation])
-                .filter(|other| other.queue() == queue && other.medium() == conversation.medium())
+                .filter(|other| other.queue() == queue && other.medium() == medium)
                 .fold((0, 0), |(waiting, interacting), other| {
                     (
                         waiting + u64::from(other.is_waiting()),
                         interacting + u64::from(other.is_interacting()),
                     )
                 });
-            let queue_id = &org.queues[queue].named.id;
-            let body = Arc::new(body::observations(
-                queue_id,
-                conversation.medium(),
-                waiting,
-                interacting,
-                now_ms,
-            ));
-            let correlation = Arc::clone(correlation);
-            self.publications.push(Publication {
-                topic: format!("v2.analytics.queues.{queue_id}.observations"),
-                conversation: None,
-                correlation,
+            let id = &org.queues[queue].named.id;
+            let body = body::observations(id, medium, waiting, interacting, now_ms);
+            self.push(
+                format!("v2.analytics.queues.{id}.observations"),
                 body,
-            });
+                correlation,
+            );
+            let body = body::activity(medium, waiting, interacting);
+            self.push(format!("v2.analytics.queues.{id}.activity"), body, correlation);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn play(seed: u64, updates: usize) -> Vec<Publication> {
-        let mut options = Options {
-            seed,
-            ..Options::default()
-        };
-        options.notifications.wall_clock = false;
-        options.notifications.conversations = 5;
-        let (mut org, mut centre) = (Org::new(&options), Centre::new(&options));
-        (0..updates).for_each(|_| centre.update(&mut org));
-        centre.take_publications()
-    }
-
-    fn texts(publications: &[Publication]) -> Vec<String> {
-        publications
-            .iter()
-            .map(|one| format!("{} {} {}", one.topic, one.correlation, one.body))
-            .collect()
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_publications() {
-        assert_eq!(texts(&play(7, 300)), texts(&play(7, 300)));
-        assert_ne!(texts(&play(7, 300)), texts(&play(8, 300)));
-    }
-
-    #[test]
-    fn every_family_and_medium_happens_on_a_topic_that_is_known() {
-        let published = play(1, 3_000);
-        for publication in &published {
-            assert!(
-                crate::notifications::topic::permission_of(&publication.topic).is_some(),
-                "{}",
-                publication.topic
-            );
-        }
-        for end in [
-            ".conversations",
-            ".conversations.calls",
-            ".conversations.chats",
-            ".conversations.messages",
-            ".conversations.emails",
-            ".conversations.callbacks",
-            ".customer.start",
-            ".customer.end",
-            ".acd.start",
-            ".acd.end",
-            ".user.start",
-            ".user.end",
-            ".flow.start",
-            ".flow.end",
-            ".acw",
-            ".wrapup",
-            ".transcription",
-            ".presence",
-            ".activity",
-            ".routingStatus",
-            ".conversationsummary",
-            ".observations",
-        ] {
-            assert!(published.iter().any(|one| one.topic.ends_with(end)), "{end}");
-        }
-    }
-
-    #[test]
-    fn mute_unmute_mute_gives_identical_bodies_with_another_between() {
-        let mut bodies: HashMap<String, Vec<String>> = HashMap::new();
-        for publication in play(1, 3_000) {
-            if publication.topic.starts_with("v2.routing.queues.")
-                && publication.topic.ends_with(".conversations.calls")
-            {
-                let key = publication.body["id"].as_str().unwrap().to_owned();
-                bodies.entry(key).or_default().push(publication.body.to_string());
-            }
-        }
-        let again = |texts: &Vec<String>| {
-            texts
-                .windows(3)
-                .any(|three| three[0] == three[2] && three[0] != three[1])
-        };
-        assert!(bodies.values().filter(|texts| again(texts)).count() > 10);
-    }
-
-    #[test]
-    fn snapshots_and_detail_events_tell_of_the_same_participants_and_times() {
-        let published = play(3, 2_000);
-        let mut seen = 0;
-        for event in published
-            .iter()
-            .filter(|one| one.topic.ends_with(".customer.end"))
-        {
-            let id = event.body["conversationId"].as_str().unwrap();
-            let snapshot = published
-                .iter()
-                .filter(|one| {
-                    one.topic.starts_with("v2.routing.queues.") && one.topic.ends_with(".conversations")
-                })
-                .find(|one| one.body["id"] == id && one.correlation == event.correlation);
-            let Some(snapshot) = snapshot else { continue };
-            let customer = snapshot.body["participants"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|participant| participant["purpose"] == "customer")
-                .unwrap();
-            assert_eq!(customer["id"], event.body["participantId"]);
-            assert_eq!(
-                customer["endTime"],
-                iso(event.body["eventTime"].as_i64().unwrap())
-            );
-            seen += 1;
-        }
-        assert!(seen > 10, "{seen}");
-    }
-
-    #[test]
-    fn statistics_of_a_queue_and_medium_are_a_second_apart() {
-        let mut last: HashMap<String, i64> = HashMap::new();
-        let mut options = Options::default();
-        options.notifications.wall_clock = false;
-        let (mut org, mut centre) = (Org::new(&options), Centre::new(&options));
-        let mut seen = 0;
-        for _ in 0..3_000 {
-            centre.update(&mut org);
-            let now_ms = centre.last_ms;
-            for one in centre
-                .take_publications()
-                .iter()
-                .filter(|one| one.topic.ends_with(".observations"))
-            {
-                let key = one.body["group"].to_string();
-                assert!(
-                    last.insert(key, now_ms)
-                        .is_none_or(|before| now_ms - before >= 1_000)
-                );
-                seen += 1;
-            }
-        }
-        assert!(seen > 100, "{seen}");
-    }
-}
+mod tests;

@@ -5,9 +5,10 @@
 
 use serde_json::{Value, json};
 
-use crate::notifications::centre::body::{CALLED, caller};
-use crate::notifications::centre::conversation::{Conversation, Participant};
+use crate::notifications::centre::body::numbers;
+use crate::notifications::centre::conversation::Conversation;
 use crate::notifications::centre::iso;
+use crate::notifications::centre::leg::Participant;
 use crate::notifications::org::Org;
 
 /// What a query asks for.
@@ -95,7 +96,10 @@ impl Filter {
 
     fn fits(&self, conversation: &Conversation, org: &Org) -> bool {
         let fits = |(dimension, value): &(String, String)| match dimension.as_str() {
-            "queueId" => org.queues[conversation.queue()].named.id == *value,
+            "queueId" => conversation
+                .queues()
+                .iter()
+                .any(|queue| org.queues[*queue].named.id == *value),
             "userId" => conversation
                 .agents()
                 .iter()
@@ -113,7 +117,8 @@ impl Filter {
 /// A conversation as the details query shows it.
 pub(in crate::notifications) fn record(conversation: &Conversation, org: &Org) -> Value {
     let participant = |participant: &Participant| {
-        let queue = &org.queues[conversation.queue()].named.id;
+        let queue = participant.queue.unwrap_or(conversation.queue());
+        let queue = &org.queues[queue].named.id;
         let segment_type = match participant.purpose {
             "ivr" => "ivr",
             "acd" => "delay",
@@ -122,9 +127,10 @@ pub(in crate::notifications) fn record(conversation: &Conversation, org: &Org) -
         let mut segment = json!({
             "segmentStart": iso(participant.began_ms), "segmentType": segment_type, "conference": false, "queueId": queue,
         });
+        let (ani, dnis) = numbers(conversation);
         let mut session = json!({
-            "sessionId": participant.session, "mediaType": conversation.medium().analytics(), "direction": "inbound",
-            "provider": conversation.medium().provider(), "ani": caller(conversation), "dnis": CALLED,
+            "sessionId": participant.session, "mediaType": conversation.medium().analytics(), "direction": conversation.direction(),
+            "provider": conversation.medium().provider(), "ani": ani, "dnis": dnis,
         });
         if let Some(ended) = participant.ended_ms {
             segment["segmentEnd"] = iso(ended).into();
@@ -149,7 +155,7 @@ pub(in crate::notifications) fn record(conversation: &Conversation, org: &Org) -
     };
     let mut record = json!({
         "conversationId": conversation.id(), "conversationStart": iso(conversation.began_ms),
-        "originatingDirection": "inbound",
+        "originatingDirection": conversation.direction(),
         "divisionIds": [org.divisions[org.queues[conversation.queue()].division].id],
         "participants": conversation.participants.iter().map(participant).collect::<Vec<_>>(),
     });

@@ -1,4 +1,5 @@
 //! The list of participants: both layouts, several communications, the bound, and the frames of the corpus.
+//! Over 400 lines: the rows that corpus frames must give are written out.
 
 use std::path::PathBuf;
 
@@ -116,6 +117,41 @@ fn what_is_not_said_is_null_and_nothing_is_guessed_from_another_type() {
                 "aA\"", null, null, "q", "N", "sip:a", null, null, "voice", null, null
             ],
         ])
+    );
+}
+
+#[test]
+fn a_flat_participant_of_messages_is_one_entry_however_much_was_written() {
+    let text = r#"{"messageId":"m","messageTime":"2026-01-01T00:00:00Z","messageStatus":"received"}"#;
+    for texts in ["", text, &[text; 3].join(",")] {
+        let flat = format!(
+            r#"[{{"id":"p","purpose":"customer","state":"connected","direction":"inbound","messages":[{texts}]}}]"#
+        );
+        assert_eq!(
+            rows(&flat, Some("message")),
+            json!([[
+                "p",
+                "customer",
+                null,
+                null,
+                null,
+                null,
+                "connected",
+                "inbound",
+                "message",
+                null,
+                null
+            ]])
+        );
+    }
+    // nested, with what was written one level below
+    let nested =
+        format!(r#"[{{"id":"p","messages":[{{"id":"s","state":"alerting","messages":[{text}]}}]}}]"#);
+    assert_eq!(
+        rows(&nested, None),
+        json!([[
+            "p", null, null, null, null, null, "alerting", null, "message", null, null
+        ]])
     );
 }
 
