@@ -58,7 +58,10 @@ fn the_vendors_sdk_sets_adds_reads_and_clears_the_topics_of_a_channel() {
     };
     let (allowed, further) = ("v2.users.a.presence", "v2.users.b.presence");
     let (forbidden, combined) = ("v2.routing.queues.q.users", "v2.users.c?presence&routingStatus");
-    let answer = scene.run("platform_sdk.py", ["topics", allowed, further, forbidden, combined]);
+    let answer = scene.run(
+        "platform_sdk.py",
+        ["topics", allowed, further, forbidden, combined],
+    );
     let states = |list: &Value| -> Vec<(String, String)> {
         members(list, "id")
             .into_iter()
@@ -67,13 +70,19 @@ fn the_vendors_sdk_sets_adds_reads_and_clears_the_topics_of_a_channel() {
     };
     let permitted = |topic: &str| (topic.to_owned(), "Permitted".to_owned());
     assert_eq!(states(&answer["put"]), [permitted(allowed)]);
-    assert!(states(&answer["posted"]).contains(&permitted(further)), "{answer}");
+    assert!(
+        states(&answer["posted"]).contains(&permitted(further)),
+        "{answer}"
+    );
     assert_eq!(answer["both"], json!([allowed, further]));
     // one forbidden topic fails the whole request, and nothing has changed
     let strict = &answer["strict"];
     assert_eq!(strict["status"], 403);
     assert_eq!(strict["body"]["code"], "missing.permissions");
-    assert!(strict["body"]["message"].as_str().unwrap().contains(lacked), "{strict}");
+    assert!(
+        strict["body"]["message"].as_str().unwrap().contains(lacked),
+        "{strict}"
+    );
     assert_eq!(strict["correlated"], true);
     assert_eq!(answer["unchanged"], answer["both"]);
     // unless errors are to be ignored
@@ -97,7 +106,10 @@ fn the_vendors_sdk_sets_adds_reads_and_clears_the_topics_of_a_channel() {
         .find(|topic| topic["id"] == "v2.routing.queues.{id}.users");
     let queue_users = queue_users.unwrap();
     assert_eq!(queue_users["requiresPermissions"], json!([lacked]));
-    assert_eq!(queue_users["permissionDetails"][0]["permissions"], json!([lacked]));
+    assert_eq!(
+        queue_users["permissionDetails"][0]["permissions"],
+        json!([lacked])
+    );
     for topic in available {
         for name in ["description", "enforced", "schema", "visibility", "transports"] {
             assert!(!topic[name].is_null(), "{name} of {topic}");
@@ -173,7 +185,11 @@ fn the_vendors_sdk_reads_the_details_of_conversations_that_were() {
 
     let answer = scene.run(
         "platform_sdk.py",
-        ["history", "2020-01-01T00:00:00.000Z/2100-01-01T00:00:00.000Z", &queue],
+        [
+            "history",
+            "2020-01-01T00:00:00.000Z/2100-01-01T00:00:00.000Z",
+            &queue,
+        ],
     );
     let conversations = answer["conversations"].as_array().unwrap();
     assert!(conversations.len() > 100, "{} conversations", conversations.len());
@@ -190,9 +206,16 @@ fn the_vendors_sdk_reads_the_details_of_conversations_that_were() {
         assert_eq!(participants[0]["purpose"], "customer");
         for participant in participants {
             let session = &participant["sessions"][0];
-            assert!(session["mediaType"].is_string() && session["sessionId"].is_string(), "{session}");
+            assert!(
+                session["mediaType"].is_string() && session["sessionId"].is_string(),
+                "{session}"
+            );
             let segments = session["segments"].as_array().unwrap();
-            ends.extend(segments.iter().filter_map(|segment| segment["disconnectType"].as_str()));
+            ends.extend(
+                segments
+                    .iter()
+                    .filter_map(|segment| segment["disconnectType"].as_str()),
+            );
         }
     }
     // as the history spells them, unlike the notifications (transfer.consult) and the detail events (CONSULT_TRANSFER)

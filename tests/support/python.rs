@@ -122,7 +122,12 @@ fn install(python: &Path, list: &Path, folder: &Path) -> Result<PathBuf, String>
 fn pip(python: &Path, command: &str, list: &Path) -> Launch {
     Launch::program(python)
         .args(["-m", "pip", command, "--quiet", "--no-input", "--require-hashes"])
-        .args(["--disable-pip-version-check", "--only-binary", ":all:", "--requirement"])
+        .args([
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            "--requirement",
+        ])
         .args([list])
 }
 

@@ -61,18 +61,30 @@ fn routing(conversation: &Conversation, org: &Org) -> Value {
     json!({ "queue": { "id": queue }, "language": {}, "priority": 0 })
 }
 
-fn messages(conversation: &Conversation) -> Value {
+// the flattened layout refers to a message where the nested one names it
+fn messages(conversation: &Conversation, layout: Layout) -> Value {
     let message = |(n, at): (usize, &i64)| {
-        json!({
-            "messageId": format!("{}-{n}", conversation.id()), "messageTime": iso(*at), "messageStatus": "received",
-            "messageSegmentCount": 1,
-        })
+        let mut message = json!({
+            "messageTime": iso(*at), "messageStatus": "received", "messageSegmentCount": 1,
+        });
+        let id = format!("{}-{n}", conversation.id());
+        match layout {
+            Layout::Nested => message["messageId"] = id.into(),
+            Layout::Flat => message["message"] = json!({ "id": id }),
+        }
+        message
     };
     conversation.texts.iter().enumerate().map(message).collect()
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Nested,
+    Flat,
+}
+
 // the fields of one medium that both layouts have
-fn media_fields(leg: &mut Value, participant: &Participant, conversation: &Conversation) {
+fn media_fields(leg: &mut Value, participant: &Participant, conversation: &Conversation, layout: Layout) {
     leg["held"] = participant.hold_ms.is_some().into();
     put(leg, "startHoldTime", participant.hold_ms.map(iso));
     match conversation.medium() {
@@ -86,7 +98,7 @@ fn media_fields(leg: &mut Value, participant: &Participant, conversation: &Conve
         Medium::Message => {
             leg["type"] = "webmessaging".into();
             if participant.purpose != "acd" {
-                leg["messages"] = messages(conversation);
+                leg["messages"] = messages(conversation, layout);
             }
         }
         Medium::Email => {
@@ -144,7 +156,7 @@ pub(in crate::notifications) fn nested(conversation: &Conversation, org: &Org) -
         );
         let mut communication = json!({
             "id": participant.session, "state": participant.state, "initialState": participant.initial,
-            "provider": medium.provider(), "disconnectReasons": [],
+            "provider": medium.provider(),
             "afterCallWorkRequired": participant.purpose == "agent",
         });
         put(
@@ -163,8 +175,9 @@ pub(in crate::notifications) fn nested(conversation: &Conversation, org: &Org) -
             participant.ended_ms.map(iso),
         );
         put(&mut communication, "disconnectType", participant.disconnect);
-        media_fields(&mut communication, participant, conversation);
+        media_fields(&mut communication, participant, conversation, Layout::Nested);
         if medium == Medium::Call {
+            communication["disconnectReasons"] = json!([]);
             communication["self"] = json!({ "addressNormalized": CALLED, "name": "Main inbound" });
             communication["other"] = json!({ "addressNormalized": caller(conversation), "name": "" });
         }
@@ -207,7 +220,7 @@ pub(super) fn flat(conversation: &Conversation, org: &Org) -> Value {
         });
         times(&mut leg, participant);
         agent_extras(&mut leg, participant, org);
-        media_fields(&mut leg, participant, conversation);
+        media_fields(&mut leg, participant, conversation, Layout::Flat);
         put(&mut leg, "direction", has_direction(medium).then_some("inbound"));
         put(&mut leg, "disconnectType", participant.disconnect);
         put(
@@ -239,10 +252,15 @@ pub(super) fn flat(conversation: &Conversation, org: &Org) -> Value {
         );
         leg
     };
-    json!({
-        "id": conversation.id(), "otherMediaUris": [], "recordingState": "none", "securePause": false, "address": CALLED,
+    let mut body = json!({
+        "id": conversation.id(), "otherMediaUris": [], "address": CALLED,
         "participants": conversation.participants.iter().map(participant).collect::<Vec<_>>(),
-    })
+    });
+    if medium == Medium::Call {
+        body["recordingState"] = "none".into();
+        body["securePause"] = false.into();
+    }
+    body
 }
 
 /// An utterance.
