@@ -1,6 +1,6 @@
 """Reads frames, one a line on standard input, with the classes that the vendor generated from its own schemas.
 
-Prints one line of JSON: how many frames of each class were read, each member that the class does not have, and each
+Prints one line of JSON: how many frames of each class were read, the classes that read none, each member that the class does not have, and each
 value that its enumerations do not have. It asserts nothing: the Rust test that started it does.
 """
 
@@ -74,7 +74,8 @@ def main():
             continue
         counts[name] = counts.get(name, 0) + 1
         compare(name, frame["eventBody"], client.deserialize(Body(frame["eventBody"]), name), found)
-    print(json.dumps({"counts": counts, **{key: sorted(values) for key, values in found.items()}}))
+    unused = sorted(name for _, name in CLASSES if name not in counts)
+    print(json.dumps({"counts": counts, "unused": unused, **{key: sorted(values) for key, values in found.items()}}))
 
 
 if __name__ == "__main__":

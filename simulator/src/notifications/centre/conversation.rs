@@ -174,10 +174,9 @@ impl Conversation {
             purpose,
             user,
             state,
-            initial: if purpose == "agent" {
-                "alerting"
-            } else {
-                "offering"
+            initial: match (purpose, self.medium) {
+                ("agent", _) => "alerting",
+                (_, medium) => medium.first_state(),
             },
             began_ms: now_ms,
             connected_ms: (state == "connected").then_some(now_ms),

@@ -46,6 +46,14 @@ impl Medium {
         }
     }
 
+    /// What a leg other than an agent's begins with: the platform offers no messages and no e-mail.
+    pub(super) fn first_state(self) -> &'static str {
+        match self {
+            Self::Message | Self::Email => "connected",
+            _ => "offering",
+        }
+    }
+
     pub(super) fn end_state(self) -> &'static str {
         match self {
             Self::Call => "terminated",
