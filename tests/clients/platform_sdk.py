@@ -1,6 +1,9 @@
 """Asks a simulator through the vendor's Python SDK and prints what the SDK made of the answers.
 
-    platform_sdk.py channels|topics|directory|history ...    (each below says what it takes)
+    platform_sdk.py channels
+    platform_sdk.py topics ALLOWED FURTHER FORBIDDEN COMBINED
+    platform_sdk.py directory PAGE_SIZE
+    platform_sdk.py history INTERVAL QUEUE_ID
 
 Configured by the SDK's documented settings alone: `configuration.host` from API_URL, `configuration.ssl_ca_cert` from
 CA_FILE; CLIENT_ID and CLIENT_SECRET log in. One line of JSON on standard output; refusals of the service are part of it,
@@ -47,7 +50,7 @@ def topic(name):
     return wanted
 
 
-def channels(*_):
+def channels():
     """Login, right and wrong; channels: created, listed, there and not there; the rate limit's headers."""
     wrong = refused(log_in, "wrong")
     client = log_in()
@@ -104,7 +107,7 @@ def topics(allowed, further, forbidden, combined):
     }
 
 
-def directory(page_size, *_):
+def directory(page_size):
     """Queues and their members page by page, one queue by name, users, and the call that needs a user."""
     client = log_in()
     routing, people = sdk.RoutingApi(client), sdk.UsersApi(client)
@@ -128,6 +131,7 @@ def directory(page_size, *_):
     return {
         "queues": plain(client, queues),
         "queuePages": pages,
+        "descending": plain(client, routing.get_routing_queues(sort_order="desc").entities),
         "members": {queue: plain(client, entities) for queue, entities in members.items()},
         "named": plain(client, routing.get_routing_queues(name=queues[0].name).entities),
         "one": plain(client, routing.get_routing_queue(queues[0].id)),
@@ -139,7 +143,7 @@ def directory(page_size, *_):
     }
 
 
-def history(interval, queue, *_):
+def history(interval, queue):
     """The details of conversations of an interval, page by page: all, those of a queue, those on a wrong page."""
     client = log_in()
     api = sdk.ConversationsApi(client)

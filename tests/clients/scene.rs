@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::{Options, Simulator};
 use support::tls::Terminator;
-use support::{Launch, Process, Stream, free_port, python, workspace_root};
+use support::{Launch, Process, Stream, free_port, python, wait_until, workspace_root};
 use tempfile::TempDir;
 
 /// Longest run of a script on a busy machine; the SDK alone takes seconds to be imported.
@@ -67,6 +67,16 @@ impl Scene {
     /// Runs a script to its end and returns what it printed.
     pub(crate) fn run<'a>(&self, name: &str, arguments: impl IntoIterator<Item = &'a str>) -> Value {
         printed(self.script(name, arguments).start())
+    }
+
+    /// Sends a listening script the body that ends it, until it has ended, since a client that has just connected again did
+    /// not get the first; returns what it printed.
+    pub(crate) fn ended(&self, mut listener: Process, topic: &str) -> Value {
+        wait_until(PATIENCE, "the client has heard the last body", || {
+            self.simulator.publish(topic, &json!({"last": true}));
+            listener.has_ended()
+        });
+        printed(listener)
     }
 }
 

@@ -136,6 +136,9 @@ fn the_vendors_sdk_reads_queues_their_members_and_users_page_by_page() {
     // the SDK's documentation of the call: "results are sorted by name"
     assert_eq!(members(&answer["queues"], "name"), sorted(names));
     assert_eq!(answer["queuePages"], 3);
+    let mut descending = members(&answer["descending"], "name");
+    descending.reverse();
+    assert_eq!(descending, members(&answer["queues"], "name"));
     assert!(members(&answer["queues"], "id").iter().all(|id| !id.is_empty()));
     assert_eq!(answer["named"].as_array().unwrap().len(), 1);
     assert_eq!(answer["named"][0], answer["queues"][0]);
@@ -180,8 +183,7 @@ fn the_vendors_sdk_reads_the_details_of_conversations_that_were() {
     wait_until(Duration::from_secs(120), "the contact centre has played", || {
         scene.simulator.counters().updates == 4_000
     });
-    scene.simulator.publish(topic, &json!({"last": true}));
-    crate::scene::printed(heard);
+    scene.ended(heard, topic);
 
     let answer = scene.run(
         "platform_sdk.py",

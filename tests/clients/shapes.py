@@ -1,7 +1,8 @@
 """Reads frames, one a line on standard input, with the classes that the vendor generated from its own schemas.
 
-Prints one line of JSON: how many frames of each class were read, the classes that read none, each member that the class does not have, and each
-value that its enumerations do not have. It asserts nothing: the Rust test that started it does.
+Prints one line of JSON: how many frames of each class were read, the classes that read none, the topics without a class,
+each member that the class does not have, and each value that its enumerations do not have. It asserts nothing: the Rust
+test that started it does.
 """
 
 import json

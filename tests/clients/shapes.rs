@@ -37,8 +37,7 @@ fn played(scene: &Scene, topics: &[String]) -> (Vec<String>, BTreeSet<String>) {
     wait_until(PATIENCE, "the contact centre has played", || {
         scene.simulator.counters().updates_done
     });
-    scene.simulator.publish(LAST, &json!({"last": true}));
-    printed(client);
+    scene.ended(client, LAST);
     let lines = scene.simulator.truth().into_iter();
     let sent = lines.filter(|line| line.kind == Kind::Notification && line.topic.as_deref() != Some(LAST));
     let (mut frames, mut conversations) = (Vec::new(), BTreeSet::new());

@@ -75,7 +75,9 @@ pub fn environment(tests: &str, list: &Path) -> Option<PathBuf> {
     match install(&python, list, &folder) {
         Ok(installed) => Some(installed),
         Err(why) => {
-            say_not_run(&format!("{tests}: no package index can be reached: {why}"));
+            say_not_run(&format!(
+                "{tests}: no package index can be reached that has them: {why}"
+            ));
             None
         }
     }
@@ -111,7 +113,7 @@ fn install(python: &Path, list: &Path, folder: &Path) -> Result<PathBuf, String>
     whole(
         "pip install",
         &pip(&installed, "install", list)
-            .args(["--no-index", "--no-compile", "--find-links"])
+            .args(["--no-index", "--find-links"])
             .args([&wheels])
             .run(LOCAL),
     );
@@ -159,7 +161,7 @@ fn download(python: &Path, list: &Path, wheels: &Path) -> Result<(), String> {
 /// The line in which pip says that no index answers, if it says so.
 fn unreachable(said: &[String]) -> Option<&str> {
     let mut lines = said.iter().map(String::as_str);
-    lines.find(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)))
+    lines.rfind(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)))
 }
 
 #[cfg(test)]
