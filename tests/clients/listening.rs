@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use simulator::{Kind, TruthLine};
 use support::wait_until;
 
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, interpreter};
 
 const TOPIC: &str = "v2.users.a.presence";
 
@@ -48,7 +48,9 @@ fn undisturbed(mut play: impl FnMut() -> Option<Value>) -> Value {
 
 #[test]
 fn the_independent_client_subscribes_pings_and_receives_everything_in_order() {
-    let Some(_) = Scene::start(|_| {}) else { return };
+    if interpreter().is_none() {
+        return;
+    }
     undisturbed(|| {
         let scene = Scene::start(|options| options.notifications.updates_per_s = 0)?;
         let answer = numbered(&scene, "hear", || {
@@ -67,7 +69,9 @@ fn the_independent_client_subscribes_pings_and_receives_everything_in_order() {
 
 #[test]
 fn the_independent_client_rolls_over_to_a_new_channel_when_its_own_is_about_to_close() {
-    let Some(_) = Scene::start(|_| {}) else { return };
+    if interpreter().is_none() {
+        return;
+    }
     let answer = undisturbed(|| {
         let scene = Scene::start(|options| {
             options.notifications.updates_per_s = 0;

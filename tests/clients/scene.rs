@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The interpreter that has the clients; `None`, after a line about it, where it cannot be had.
-fn interpreter() -> Option<PathBuf> {
+pub(crate) fn interpreter() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let list = workspace_root().join("tests/clients/requirements.txt");
     let tests = "the tests with clients that we did not write";

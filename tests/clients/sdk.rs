@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::Options;
 use support::wait_until;
 
 use crate::scene::{Scene, members};
@@ -24,8 +25,14 @@ fn without_unknown(answer: &Value) {
 
 #[test]
 fn the_vendors_sdk_logs_in_and_finds_its_channels() {
-    let Some(scene) = Scene::start(|_| {}) else { return };
+    // the SDK asks again after what `Retry-After` says
+    let throttled = |options: &mut Options| options.faults = vec!["api=1 refuse 429 1".parse().unwrap()];
+    let Some(scene) = Scene::start(throttled) else {
+        return;
+    };
     let answer = scene.run("platform_sdk.py", ["channels"]);
+    let truth = scene.simulator.truth();
+    assert_eq!(truth.iter().filter(|line| line.code == Some(429)).count(), 1);
     assert_eq!(answer["wrongSecret"]["body"]["error"], "invalid_client");
     let created = &answer["created"];
     assert_eq!(&answer["listed"], created);
