@@ -19,24 +19,13 @@ use plugin_abi::{
 use serde_json::{Value, json};
 use simulator::Simulator;
 use support::c::{Language, compile};
-use support::{Finished, Launch, Stream, plugin, say_not_run, workspace_root};
+use support::{Finished, Launch, Stream, plugin, python, workspace_root};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// The first `python3` of the path; `None`, after a line about it, where there is none.
 fn python() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join("python3"))
-        .find(|file| file.is_file());
-    if found.is_none() {
-        let line = "the tests of the Python host: python3 is missing (see scripts/prerequisites)";
-        let required = std::env::var_os("REQUIRE_BROKER").is_some_and(|value| value == "1");
-        assert!(!required, "REQUIRE_BROKER=1, but these cannot run: {line}");
-        say_not_run(line);
-    }
-    found
+    python::interpreter("the tests of the Python host")
 }
 
 fn pull<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(python: &Path, arguments: I) -> Launch {

@@ -28,6 +28,7 @@ pub mod plugin;
 pub mod probe;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod read_back;
 pub mod receiver;
 pub mod rig;

@@ -104,14 +104,26 @@ fn routing(leg: &Participant, org: &Org) -> Option<Value> {
     (leg.purpose == "acd").then_some(routing)
 }
 
-fn messages(conversation: &Conversation) -> Value {
+// the flattened layout refers to a message where the nested one names it
+fn messages(conversation: &Conversation, layout: Layout) -> Value {
     let message = |(n, at): (usize, &i64)| {
-        json!({
-            "messageId": format!("{}-{n}", conversation.id()), "messageTime": iso(*at), "messageStatus": "received",
-            "messageSegmentCount": 1,
-        })
+        let mut message = json!({
+            "messageTime": iso(*at), "messageStatus": "received", "messageSegmentCount": 1,
+        });
+        let id = format!("{}-{n}", conversation.id());
+        match layout {
+            Layout::Nested => message["messageId"] = id.into(),
+            Layout::Flat => message["message"] = json!({ "id": id }),
+        }
+        message
     };
     conversation.texts.iter().enumerate().map(message).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Nested,
+    Flat,
 }
 
 // what both layouts have of a participant
@@ -136,7 +148,7 @@ fn participant(leg: &Participant, conversation: &Conversation, org: &Org) -> Val
 }
 
 // what both layouts have of a communication
-fn communication(shown: &mut Value, leg: &Participant, conversation: &Conversation) {
+fn communication(shown: &mut Value, leg: &Participant, conversation: &Conversation, layout: Layout) {
     let medium = conversation.medium();
     shown["state"] = leg.state.into();
     shown["initialState"] = leg.initial.into();
@@ -167,7 +179,7 @@ fn communication(shown: &mut Value, leg: &Participant, conversation: &Conversati
         Medium::Message => {
             shown["type"] = "webmessaging".into();
             if leg.purpose != "acd" {
-                shown["messages"] = messages(conversation);
+                shown["messages"] = messages(conversation, layout);
             }
         }
         Medium::Email => {
@@ -217,7 +229,7 @@ pub(in crate::notifications) fn nested(conversation: &Conversation, org: &Org) -
         let queue = leg.queue.map(|queue| org.queues[queue].named.id.as_str());
         put(&mut shown, "queueId", queue);
         let mut inner = json!({ "id": leg.session, "afterCallWorkRequired": leg.is_agent() });
-        communication(&mut inner, leg, conversation);
+        communication(&mut inner, leg, conversation, Layout::Nested);
         put(&mut inner, "connectedTime", leg.connected_ms.map(iso));
         put(&mut inner, "disconnectedTime", leg.ended_ms.map(iso));
         put(&mut inner, "peerId", peer(leg, conversation));
@@ -260,7 +272,7 @@ pub(super) fn flat(conversation: &Conversation, org: &Org) -> Value {
     let calls = conversation.medium() == Medium::Call;
     let show = |leg: &Participant| {
         let mut shown = participant(leg, conversation, org);
-        communication(&mut shown, leg, conversation);
+        communication(&mut shown, leg, conversation, Layout::Flat);
         // captured frames have no names of agents here
         let named = leg.user.is_none().then(|| name(leg, conversation, org));
         put(&mut shown, "name", named);

@@ -162,8 +162,7 @@ impl Conversation {
             state,
             initial: match (purpose, state, self.medium) {
                 ("agent", ..) | (_, "contacting", _) => state,
-                (.., Medium::Callback) => "scheduled",
-                _ => "offering",
+                (.., medium) => medium.first_state(),
             },
             began_ms: now_ms,
             connected_ms: (state == "connected").then_some(now_ms),

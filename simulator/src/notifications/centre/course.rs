@@ -47,6 +47,15 @@ impl Medium {
         }
     }
 
+    /// What a leg other than an agent's begins with: the platform offers no messages and no e-mail.
+    pub(super) fn first_state(self) -> &'static str {
+        match self {
+            Self::Message | Self::Email => "connected",
+            Self::Callback => "scheduled",
+            Self::Call | Self::Chat => "offering",
+        }
+    }
+
     pub(super) fn end_state(self) -> &'static str {
         match self {
             Self::Call => "terminated",

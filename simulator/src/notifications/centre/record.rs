@@ -134,7 +134,11 @@ pub(in crate::notifications) fn record(conversation: &Conversation, org: &Org) -
         });
         if let Some(ended) = participant.ended_ms {
             segment["segmentEnd"] = iso(ended).into();
-            segment["disconnectType"] = participant.disconnect.into();
+            segment["disconnectType"] = match participant.disconnect {
+                Some("transfer.consult") => "consultTransfer".into(),
+                Some("transfer.noanswer") => "noAnswerTransfer".into(),
+                other => other.into(),
+            };
         }
         let mut segments = vec![segment];
         if let Some((start, end)) = participant.acw_start_ms.zip(participant.acw_end_ms) {

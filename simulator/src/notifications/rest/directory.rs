@@ -1,7 +1,7 @@
 //! Lists of who and what there is: queues and their members, users, groups and theirs, divisions, the organisation.
 //!
 //! Refuses, with 403, a role without the permission of the list, and `users/me`, since client credentials have no user.
-//! The invariant: each list has an order of its own (members by name, others by number), so that its pages fit together. The
+//! The invariant: each list has an order of its own (queues and members by name, others by number), so that its pages fit together. The
 //! permission of a list is the one that the SDKs document, its shape the one that their models have.
 
 use serde_json::{Value, json};
@@ -24,7 +24,9 @@ impl Notifications {
                     .queues
                     .iter()
                     .filter(|queue| fits(call, &queue.named, &self.division(queue.division).id));
-                list(queues.map(|queue| self.queue(queue)).collect())
+                let mut queues: Vec<&Queue> = queues.collect();
+                by_name(&mut queues, call, |queue| &queue.named);
+                list(queues.into_iter().map(|queue| self.queue(queue)).collect())
             }
             ["routing", "queues", id] => {
                 self.demand("routing:queue:view")?;
@@ -45,7 +47,7 @@ impl Notifications {
                     .filter(|_| asked)
                     .filter_map(|user| org.users.get(*user));
                 let mut members: Vec<&User> = members.collect();
-                members.sort_by(|a, b| a.named.name.cmp(&b.named.name));
+                by_name(&mut members, call, |user| &user.named);
                 let member = |user: &User| {
                     json!({
                         "id": user.named.id, "name": user.named.name, "joined": true, "memberBy": "user",
@@ -133,6 +135,17 @@ impl Notifications {
             "division": { "id": division.id, "name": division.name },
             "selfUri": format!("/api/v2/users/{}", user.named.id),
         })
+    }
+}
+
+// the SDKs document of queues and of their members: "results are sorted by name"; `sortOrder` turns that round
+fn by_name<T>(entities: &mut [&T], call: &Call<'_>, named: impl Fn(&T) -> &Named) {
+    entities.sort_by(|a, b| named(a).name.cmp(&named(b).name));
+    if call
+        .parameter("sortOrder")
+        .is_some_and(|order| order.eq_ignore_ascii_case("desc"))
+    {
+        entities.reverse();
     }
 }
 
