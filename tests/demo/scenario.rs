@@ -43,9 +43,6 @@ pub(crate) const TOPICS: [(Route, &str, i32); 4] = [
 
 /// Length of the traffic, in seconds.
 pub(crate) const TRAFFIC_S: u64 = 30;
-/// Percent of events after which a malformed frame is sent, over the tutorial's events.
-const MALFORMED_PERCENT: f64 = 1.0;
-
 /// Requests of a webhook that may be unanswered at once: the adapter's default.
 pub(crate) const MAX_IN_FLIGHT: usize = 5;
 /// What the receiver answers where all is well.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use simulator::{Fault, Options, Replay, Simulator};
 
-use super::{MALFORMED_PERCENT, TRAFFIC_S};
+use super::TRAFFIC_S;
 use crate::frames::{Prediction, Staged};
 
 /// Events per second; the mock cluster is made for at most 400.
@@ -13,6 +13,8 @@ const RATE: u64 = 300;
 const CONVERSATIONS: u32 = 200;
 /// Percent of events that are sent again.
 const DUPLICATES_PERCENT: f64 = 5.0;
+/// Percent of events after which a malformed frame is sent.
+const MALFORMED_PERCENT: f64 = 1.0;
 /// Percent of events without an id, which are known by type, conversation and time.
 const WITHOUT_ID_PERCENT: f64 = 5.0;
 /// Second at which the connection is reset.
