@@ -108,7 +108,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             settings,
             backoff,
             standby_backoff,
-            outage: Outage::default(),
+            outage: Outage::of_channel(number),
             kept: None,
             reuses: 0,
             attached: None,
