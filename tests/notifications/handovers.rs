@@ -75,7 +75,7 @@ fn a_hundred_planned_handovers_under_load_lose_nothing_repeat_nothing_and_leave_
     let published = load(&mut host, &scene.simulator, &busy, |host| handovers(host) >= 100);
     settle(&mut host, published);
     host.drain();
-    let outcome = reconcile(&host, &scene.simulator);
+    let outcome = reconcile(&host, &scene.simulator, &[]);
     let causes: Vec<String> = gaps(&host.records).into_iter().map(|gap| gap.cause).collect();
     assert_eq!(causes, ["stopped"], "{}", host.statistics()["session"]);
     assert_eq!((outcome.lost_in_gaps, outcome.repeated), (0, 0), "of {published}");
@@ -104,7 +104,7 @@ fn a_warning_of_maintenance_costs_nothing() {
     });
     settle(&mut host, published);
     host.drain();
-    let outcome = reconcile(&host, &scene.simulator);
+    let outcome = reconcile(&host, &scene.simulator, &[]);
     assert_eq!(
         (outcome.lost_in_gaps, outcome.repeated),
         (0, 0),

@@ -6,7 +6,9 @@
 )]
 
 mod centre;
+mod failures;
 mod handovers;
+mod intruder;
 mod losses;
 mod proofs;
 mod scene;

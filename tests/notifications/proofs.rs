@@ -15,6 +15,9 @@ pub(crate) type Name = (String, i64);
 pub(crate) struct Gap {
     pub(crate) cause: String,
     pub(crate) topics: Vec<String>,
+    /// How the loss was seen.
+    pub(crate) kind: String,
+    pub(crate) close_code: Option<u16>,
     from_us: i64,
     to_us: Option<i64>,
 }
@@ -41,6 +44,10 @@ pub(crate) fn gaps(records: &[Pulled]) -> Vec<Gap> {
                         .iter()
                         .map(|topic| topic.as_str().unwrap().to_owned())
                         .collect(),
+                    kind: body["detail"]["kind"].as_str().unwrap_or_default().to_owned(),
+                    close_code: body["detail"]["closeCode"]
+                        .as_u64()
+                        .map(|code| u16::try_from(code).unwrap()),
                     from_us: time_us(&body["from"]),
                     to_us: None,
                 },
@@ -67,52 +74,67 @@ pub(crate) fn events(records: &[Pulled]) -> Vec<Name> {
         .collect()
 }
 
-/// What was sent to an open socket: topic and number, and when first.
-pub(crate) fn sent(simulator: &Simulator) -> BTreeMap<Name, i64> {
-    let mut sent = BTreeMap::new();
+/// What happened, by topic and number.
+#[derive(Default)]
+struct Happened {
+    /// Sent to an open socket, and when first.
+    sent: BTreeMap<Name, i64>,
+    /// When there was no open socket for it, on one channel or another.
+    unheard: BTreeMap<Name, i64>,
+}
+
+/// Reads the ground truth; sockets of other clients are none of the source's.
+fn happened(simulator: &Simulator, strangers: &[u64]) -> Happened {
+    let mut happened = Happened::default();
     for line in simulator.truth() {
-        if let Some((name, at_us)) = notification(&line) {
-            let first = sent.entry(name).or_insert(at_us);
+        let is_strange = strangers.contains(&line.connection);
+        let (into, at_us) = match line.kind {
+            simulator::Kind::Notification if !is_strange => (&mut happened.sent, line.sent_us),
+            simulator::Kind::Notification => (&mut happened.unheard, line.sent_us),
+            simulator::Kind::Unheard => (&mut happened.unheard, line.at_us),
+            _ => continue,
+        };
+        if let Some((name, at_us)) = name(&line).zip(at_us) {
+            let at_us = i64::try_from(at_us).unwrap();
+            let first = into.entry(name).or_insert(at_us);
             *first = at_us.min(*first);
         }
     }
-    sent
+    happened
 }
 
-fn notification(line: &TruthLine) -> Option<(Name, i64)> {
-    if line.kind != simulator::Kind::Notification {
-        return None;
-    }
+fn name(line: &TruthLine) -> Option<Name> {
     let frame: Value = serde_json::from_str(line.frame.as_deref()?).unwrap();
-    let number = frame["eventBody"]["n"].as_i64()?;
-    let name = (line.topic.clone()?, number);
-    Some((name, i64::try_from(line.sent_us?).unwrap()))
+    Some((line.topic.clone()?, frame["eventBody"]["n"].as_i64()?))
 }
 
-/// What came of the frames that were sent to an open socket.
+/// What came of what happened.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
+    /// Sent to an open socket.
     pub(crate) sent: usize,
-    /// Not delivered, and inside a gap of its topic.
+    /// Happened while no socket was open for it.
+    pub(crate) unheard: usize,
+    /// Sent to an open socket and not delivered, inside a gap of its topic.
     pub(crate) lost_in_gaps: usize,
     /// Delivered more than once.
     pub(crate) repeated: usize,
 }
 
-/// Demands that everything sent to an open socket is delivered, or lies inside a gap that names its topic; that nothing is
-/// delivered that was never sent; and that each topic keeps its order.
-pub(crate) fn reconcile(host: &Host, simulator: &Simulator) -> Outcome {
+/// Demands that everything that happened is delivered, or lies inside a gap that names its topic; that nothing is delivered
+/// that was never sent; and that each topic keeps its order. `strangers` are connections of other clients.
+pub(crate) fn reconcile(host: &Host, simulator: &Simulator, strangers: &[u64]) -> Outcome {
     let delivered = events(&host.records);
     let gaps = gaps(&host.records);
-    let sent = sent(simulator);
+    let happened = happened(simulator, strangers);
     let mut outcome = Outcome {
-        sent: sent.len(),
+        sent: happened.sent.len(),
         ..Outcome::default()
     };
     let mut times: HashMap<&Name, usize> = HashMap::new();
     let mut last: HashMap<&str, i64> = HashMap::new();
     for name in &delivered {
-        assert!(sent.contains_key(name), "{name:?} was never sent");
+        assert!(happened.sent.contains_key(name), "{name:?} was never sent");
         let seen = times.entry(name).or_default();
         *seen += 1;
         if *seen == 1 {
@@ -125,20 +147,30 @@ pub(crate) fn reconcile(host: &Host, simulator: &Simulator) -> Outcome {
             outcome.repeated += 1;
         }
     }
-    for (name, sent_us) in &sent {
-        if times.contains_key(name) {
-            continue;
-        }
-        let is_inside = gaps.iter().any(|gap| {
+    let is_inside = |name: &Name, at_us: i64| {
+        gaps.iter().any(|gap| {
             gap.topics.contains(&name.0)
-                && gap.from_us <= *sent_us
-                && gap.to_us.is_none_or(|to_us| *sent_us <= to_us)
-        });
-        assert!(
-            is_inside,
-            "{name:?} sent at {sent_us} is missing outside its gaps {gaps:#?}"
-        );
-        outcome.lost_in_gaps += 1;
+                && gap.from_us <= at_us
+                && gap.to_us.is_none_or(|to_us| at_us <= to_us)
+        })
+    };
+    for (name, sent_us) in &happened.sent {
+        if !times.contains_key(name) {
+            assert!(
+                is_inside(name, *sent_us),
+                "{name:?} sent at {sent_us} is missing outside its gaps {gaps:#?}"
+            );
+            outcome.lost_in_gaps += 1;
+        }
+    }
+    for (name, at_us) in &happened.unheard {
+        if !happened.sent.contains_key(name) {
+            assert!(
+                is_inside(name, *at_us),
+                "{name:?} happened unheard at {at_us}, outside the gaps {gaps:#?}"
+            );
+            outcome.unheard += 1;
+        }
     }
     outcome
 }
