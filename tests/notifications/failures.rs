@@ -109,8 +109,8 @@ const QUICK: [Failure; 24] = [
     way("evicted", &["CHANNEL steal"], &["refused"], None),
     revoked("token revoked", &["CHANNEL revoke"]),
     revoked(
-        "token revoked, login throttled",
-        &["CHANNEL revoke", "LOGIN rate-limited"],
+        "token revoked, login out of order",
+        &["CHANNEL revoke", "LOGIN refuse 503"],
     ),
     gone("second socket", &[]),
     dropped("topics answered with 404", &["CHANNEL drop", "API refuse 404"]),

@@ -158,7 +158,8 @@ pub(crate) fn reconcile(host: &Host, simulator: &Simulator, strangers: &[u64]) -
         if !times.contains_key(name) {
             assert!(
                 is_inside(name, *sent_us),
-                "{name:?} sent at {sent_us} is missing outside its gaps {gaps:#?}"
+                "{name:?} sent at {sent_us} is missing outside its gaps: {}",
+                around(&gaps, *sent_us)
             );
             outcome.lost_in_gaps += 1;
         }
@@ -167,12 +168,26 @@ pub(crate) fn reconcile(host: &Host, simulator: &Simulator, strangers: &[u64]) -
         if !happened.sent.contains_key(name) {
             assert!(
                 is_inside(name, *at_us),
-                "{name:?} happened unheard at {at_us}, outside the gaps {gaps:#?}"
+                "{name:?} happened unheard at {at_us}, outside the gaps: {}",
+                around(&gaps, *at_us)
             );
             outcome.unheard += 1;
         }
     }
     outcome
+}
+
+/// The gap before an instant and the one after it, for whoever reads why a test failed.
+fn around(gaps: &[Gap], at_us: i64) -> String {
+    let told = |gap: Option<&Gap>| {
+        gap.map(|gap| {
+            let (from_us, to_us) = (gap.from_us - at_us, gap.to_us.map(|to_us| to_us - at_us));
+            format!("{} {} {from_us} µs to {to_us:?}", gap.cause, gap.kind)
+        })
+    };
+    let before = gaps.iter().rfind(|gap| gap.from_us <= at_us);
+    let after = gaps.iter().find(|gap| gap.from_us > at_us);
+    format!("{:?}, {:?}", told(before), told(after))
 }
 
 /// A number of the frames that the source has counted.
