@@ -15,11 +15,19 @@ pub(crate) type Name = (String, i64);
 pub(crate) struct Gap {
     pub(crate) cause: String,
     pub(crate) topics: Vec<String>,
+    /// Topics more that the record does not name.
+    pub(crate) omitted: usize,
     /// How the loss was seen.
     pub(crate) kind: String,
     pub(crate) close_code: Option<u16>,
     from_us: i64,
     to_us: Option<i64>,
+}
+
+impl Gap {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to_us.is_some()
+    }
 }
 
 fn time_us(time: &Value) -> i64 {
@@ -44,6 +52,9 @@ pub(crate) fn gaps(records: &[Pulled]) -> Vec<Gap> {
                         .iter()
                         .map(|topic| topic.as_str().unwrap().to_owned())
                         .collect(),
+                    omitted: body["topicsOmitted"]
+                        .as_u64()
+                        .map_or(0, |omitted| usize::try_from(omitted).unwrap()),
                     kind: body["detail"]["kind"].as_str().unwrap_or_default().to_owned(),
                     close_code: body["detail"]["closeCode"]
                         .as_u64()
