@@ -80,7 +80,7 @@ struct Arguments {
     /// Lifetime of a token in seconds
     #[arg(long, default_value_t = 86_400, value_name = "SECONDS")]
     expires_in: u64,
-    /// How far the clock that the login tells is ahead of this machine's; negative: behind
+    /// How far the clock of login and API is ahead of this machine's; negative: behind
     #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
     clock_ahead: i64,
 

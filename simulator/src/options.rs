@@ -59,7 +59,7 @@ pub struct Options {
     pub credentials: Credentials,
     /// Token lifetime told to clients, and kept, in seconds. Default 86,400, as a Genesys OAuth client without one.
     pub expires_in_s: u64,
-    /// How far the clock that the login tells (`Date`) is ahead of this machine's, in milliseconds; negative: behind.
+    /// How far the clock of login and API (`Date`, and when a channel ends) is ahead of this machine's, in milliseconds; negative: behind.
     pub clock_ahead_ms: i64,
     /// Seed of everything random. Same seed and options: the same event bytes.
     pub seed: u64,

@@ -21,7 +21,7 @@ pub(crate) fn pace(host: &mut Host) {
 }
 
 /// Publishes on each topic in turn while the source is pulled, until `is_enough`; returns how many.
-fn load(
+pub(crate) fn load(
     host: &mut Host,
     simulator: &Simulator,
     topics: &[String],
@@ -56,7 +56,7 @@ fn handovers(host: &Host) -> u64 {
 }
 
 /// Pulls until everything that was published has come; a frame that both channels have is sent twice.
-fn settle(host: &mut Host, published: i64) {
+pub(crate) fn settle(host: &mut Host, published: i64) {
     host.until("everything that was published", |host| {
         frames(host, "events") >= published
     });

@@ -15,3 +15,5 @@ mod losses;
 mod proofs;
 mod scene;
 mod stranger;
+mod tokens;
+mod trust;
