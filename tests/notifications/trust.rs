@@ -38,7 +38,7 @@ impl Ways {
         format!("{scheme}://{name}")
     }
 
-    fn config(&self, endpoints: Value, is_trusted: bool) -> Value {
+    fn config(&self, endpoints: &Value, is_trusted: bool) -> Value {
         let mut config = self.scene.config(&json!({"topics": topics(1)}));
         for (name, address) in endpoints.as_object().unwrap() {
             config["endpoints"][name] = address.clone();
@@ -52,7 +52,7 @@ impl Ways {
     }
 
     /// What a source says of its end.
-    fn end(self, endpoints: Value, is_trusted: bool) -> String {
+    fn end(self, endpoints: &Value, is_trusted: bool) -> String {
         let mut host = Host::open(&self.config(endpoints, is_trusted));
         let ending = host.ending();
         assert_eq!(ending.status, status::FAILED, "{}", ending.message);
@@ -67,7 +67,7 @@ fn rest_and_socket_are_encrypted_where_the_authority_is_in_ca_file() {
     let ways = Ways::begin();
     let http = ways.encrypted("https", true);
     let endpoints = json!({"login": http, "api": http, "streaming": ways.encrypted("wss", true)});
-    let mut host = Host::open(&ways.config(endpoints, true));
+    let mut host = Host::open(&ways.config(&endpoints, true));
     host.until("subscribed", |host| {
         host.statistics()["session"]["subscribed"] == Value::Bool(true)
     });
@@ -82,7 +82,7 @@ fn an_unknown_authority_and_a_certificate_of_another_host_are_refused_for_rest_a
         let end = |is_right_name, is_trusted| {
             let ways = Ways::begin();
             let endpoints = json!({(name): ways.encrypted(scheme, is_right_name)});
-            ways.end(endpoints, is_trusted)
+            ways.end(&endpoints, is_trusted)
         };
         let setting = format!("endpoints.{name}");
         let unknown = end(true, false);
@@ -107,7 +107,7 @@ fn a_name_that_nobody_knows_is_told_with_its_setting() {
         ("streaming", "ws", "endpoints.streaming"),
     ] {
         let address = format!("{scheme}://contact-centre.invalid");
-        let told = Ways::begin().end(json!({(name): address}), false);
+        let told = Ways::begin().end(&json!({(name): address}), false);
         for part in ["contact-centre.invalid", "check the network", setting] {
             assert!(told.contains(part), "{told}");
         }
