@@ -146,3 +146,60 @@ fn a_proxy_that_refuses_the_feed_is_named_with_its_reason_and_the_mend() {
     let tunnel = format!("CONNECT 127.0.0.1:{port}");
     assert_eq!(lines(&proxy), [tunnel.as_str(), tunnel.as_str()]);
 }
+
+/// The configuration of a source that listens to every queue, with REST and socket under these addresses.
+fn notifications(http: &str, socket: &str) -> Value {
+    json!({
+        "transport": "notifications", "subscription": {},
+        "endpoints": {"login": http, "api": http, "streaming": socket},
+    })
+}
+
+#[test]
+fn rest_and_the_socket_of_a_channel_go_by_tunnels_as_the_login_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulator = plugin::simulator(|options| options.notifications.updates_per_s = 200);
+    let terminator = Terminator::start(simulator.address(), folder.path());
+    let proxy = Proxy::start(Some(CREDENTIALS));
+    let host = terminator.authority_name();
+    let mut more = notifications(&format!("https://{host}"), &format!("wss://{host}"));
+    more["ca_file"] = json!(terminator.authority_file());
+    let named = format!("http://user:p%40ss@{}", proxy.address());
+    let done = tail(&simulator, folder.path(), &more, &[("HTTPS_PROXY", &named)]);
+    demand_five_events(&done);
+    let tunnel = format!("CONNECT {host}");
+    // the login, REST, and the socket
+    let asked = lines(&proxy);
+    assert!(
+        asked.len() >= 3 && asked.iter().all(|line| *line == tunnel),
+        "{asked:?}"
+    );
+    let shown = |secret: &str| done.stderr.iter().find(|line| line.contains(secret)).cloned();
+    assert_eq!(
+        (shown("p@ss"), shown("p%40ss"), shown("/channels/streaming")),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn rest_and_the_socket_of_a_channel_are_reached_without_where_no_proxy_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulator = plugin::simulator(|options| options.notifications.updates_per_s = 200);
+    let proxy = Proxy::start(None);
+    let named = format!("http://{}", proxy.address());
+    let address = simulator.address();
+    let more = notifications(&format!("http://{address}"), &format!("ws://{address}"));
+    let environment = [("ALL_PROXY", named.as_str()), ("NO_PROXY", "127.0.0.1")];
+    let done = tail(&simulator, folder.path(), &more, &environment);
+    demand_five_events(&done);
+    assert_eq!(lines(&proxy), Vec::<String>::new());
+    // The socket alone goes by the proxy: its name is another one.
+    let more = notifications(
+        &format!("http://{address}"),
+        &format!("ws://localhost:{}", address.port()),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let done = tail(&simulator, folder.path(), &more, &environment);
+    demand_five_events(&done);
+    assert_eq!(lines(&proxy), [format!("CONNECT localhost:{}", address.port())]);
+}

@@ -23,6 +23,8 @@ pub struct Figures {
     pub total_dropped: u64,
     /// Frames dropped as duplicates (tutorial: `totalDuplicated`).
     pub total_duplicated: u64,
+    /// Frames of which a hand-over could not tell whether both channels had them: delivered, perhaps twice.
+    pub handover_ambiguous: u64,
     /// Records that wait in the source (tutorial: `queueDepth`).
     pub queue_depth: u64,
     /// Frames per second since the last line.
@@ -57,6 +59,7 @@ impl Figures {
             total_ingested: number("/frames/received"),
             total_dropped: number("/frames/dropped") + number("/records/evicted"),
             total_duplicated: number("/frames/duplicates"),
+            handover_ambiguous: number("/frames/handover_ambiguous"),
             queue_depth: number("/queue/records"),
             rate: 0.0,
             lag_ms: measure
@@ -135,6 +138,7 @@ fn line(figures: &Figures) {
         totalIngested = figures.total_ingested,
         totalDropped = figures.total_dropped,
         totalDuplicated = figures.total_duplicated,
+        handover_ambiguous = figures.handover_ambiguous,
         queueDepth = figures.queue_depth,
         rate = format_args!("{:.1}/s", figures.rate),
         lag_ms = figures.lag_ms,
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn figures_come_from_the_source_and_the_pipeline_and_a_missing_one_is_zero() {
         let stats = serde_json::json!({
-            "frames": {"received": 90, "duplicates": 4, "dropped": 5, "law": 0}, "queue": {"records": 12},
+            "frames": {"received": 90, "duplicates": 4, "dropped": 5, "handover_ambiguous": 2, "law": 0}, "queue": {"records": 12},
             "records": {"evicted": 3, "law": -2}
         });
         let counters = Counters {
@@ -180,9 +184,10 @@ mod tests {
             (
                 figures.total_ingested,
                 figures.total_dropped,
-                figures.total_duplicated
+                figures.total_duplicated,
+                figures.handover_ambiguous
             ),
-            (90, 8, 4)
+            (90, 8, 4, 2)
         );
         assert_eq!(
             (figures.queue_depth, figures.lag_ms, figures.in_flight),

@@ -60,6 +60,7 @@ impl Summary {
             "totalIngested": self.figures.total_ingested,
             "totalDropped": self.figures.total_dropped,
             "totalDuplicated": self.figures.total_duplicated,
+            "handoverAmbiguous": self.figures.handover_ambiguous,
             "laws": {
                 "frames": self.figures.laws.frames,
                 "records": self.figures.laws.records,
@@ -81,8 +82,11 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "  frames    received {}  duplicates {}  dropped {}",
-            figures.total_ingested, figures.total_duplicated, figures.total_dropped
+            "  frames    received {}  duplicates {}  dropped {}  ambiguous in hand-overs {}",
+            figures.total_ingested,
+            figures.total_duplicated,
+            figures.total_dropped,
+            figures.handover_ambiguous
         )?;
         writeln!(
             f,
@@ -140,7 +144,7 @@ mod tests {
             oldest_received_us: Some(0),
         };
         let figures = Figures::read(
-            &json!({"frames": {"received": 11, "law": 0}}),
+            &json!({"frames": {"received": 11, "handover_ambiguous": 3, "law": 0}}),
             &counters,
             &measure,
             0,
@@ -158,7 +162,12 @@ mod tests {
         };
         assert_eq!(summary.to_json()["laws"]["adapter"], 1);
         assert_eq!(summary.to_json()["pulled"], 10);
+        assert_eq!(summary.to_json()["handoverAmbiguous"], 3);
         let text = summary.to_string();
+        assert!(
+            text.contains("received 11  duplicates 0  dropped 0  ambiguous in hand-overs 3\n"),
+            "{text}"
+        );
         assert!(
             text.contains("pulled 10  resolved 8  in flight 1  committed 7"),
             "{text}"

@@ -86,7 +86,7 @@ struct Arguments {
     /// Logins in one window (--rate-window-ms); more get 400 "rate limit exceeded" [default: no limit]
     #[arg(long, value_name = "COUNT")]
     logins_per_window: Option<u64>,
-    /// How far the clock that the login tells is ahead of this machine's; negative: behind
+    /// How far the clock of login and API is ahead of this machine's; negative: behind
     #[arg(long, default_value_t = 0, value_name = "MS", allow_negative_numbers = true)]
     clock_ahead: i64,
 

@@ -64,7 +64,7 @@ pub struct Options {
     /// Logins in one window of `notifications.rate_window_ms`; more are answered with 400 `rate limit exceeded; …`. None: no
     /// such limit, since the platform's is not public. Default none.
     pub logins_per_window: Option<u64>,
-    /// How far the clock that the login tells (`Date`) is ahead of this machine's, in milliseconds; negative: behind.
+    /// How far the clock of login and API (`Date`, and when a channel ends) is ahead of this machine's, in milliseconds; negative: behind.
     pub clock_ahead_ms: i64,
     /// Seed of everything random. Same seed and options: the same event bytes.
     pub seed: u64,

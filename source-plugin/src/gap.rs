@@ -1,9 +1,9 @@
 //! Gaps: every interval in which we know that we were not listening, as pairs of control records.
 //!
 //! Refuses to guess in its own favour: `from` is an instant before which everything that was sent is known to have
-//! arrived (the latest ping that was answered; the end itself after a close frame), rounded down, `to` the moment the
-//! next subscription counts, rounded up, so that an event sent to the open socket and not delivered lies inside. The
-//! closing record repeats everything of the opening one.
+//! arrived (the latest ping that was answered), rounded down, `to` the moment the next subscription counts, rounded up,
+//! so that an event sent to the open socket and not delivered lies inside. The closing record repeats everything of the
+//! opening one.
 //!
 //! Over 400 lines with its tests: the two records and what they are made from are one thing.
 

@@ -32,7 +32,7 @@ use crate::session::{Failure, Intake, Link, Session, Settings};
 use crate::spool::Recovered;
 use crate::store::Writer;
 use crate::tls;
-use crate::transport::events::Connector;
+use crate::transport::events::{Connector, Target};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
 
@@ -184,6 +184,7 @@ impl Feed {
         Ok(Self::Events(Box::new(EventsLink {
             tokens,
             connector: Connector {
+                target: Target::Events,
                 url: url.ok_or_else(|| unset("endpoints.events"))?,
                 proxies: Proxies::from_environment(),
                 tls,

@@ -311,6 +311,33 @@ fn an_api_that_is_away_hangs_or_throttles_ends_with_69_and_each_question_with_a_
 }
 
 #[test]
+fn a_clock_that_is_ten_minutes_off_that_of_the_api_is_a_warning() {
+    for (ahead_ms, said) in [(600_000, "behind"), (-600_000, "ahead of")] {
+        let mut options = Options {
+            clock_ahead_ms: ahead_ms,
+            ..Options::default()
+        };
+        options.notifications.updates_per_s = 0;
+        let rig = Rig::new(options).over_notifications().set("delivery.to", "lines");
+        let checked = check(&rig, &[], &[]);
+        let rows = checked.rows("clock against others");
+        let seconds: u64 = [format!("! {said} login service by "), format!("! {said} API by ")]
+            .iter()
+            .find_map(|before| rows[0].strip_prefix(before))
+            .and_then(|rest| rest.strip_suffix(" s or more"))
+            .unwrap_or_else(|| panic!("{rows:?}"))
+            .parse()
+            .unwrap();
+        assert!((540..=660).contains(&seconds), "{rows:?}");
+        assert_eq!(
+            rows[1],
+            "mend: synchronize this machine's clock, with chrony or systemd-timesyncd"
+        );
+        assert_eq!(checked.code, Some(0));
+    }
+}
+
+#[test]
 fn offline_nothing_is_asked() {
     let rig = rig(&["login=1 refuse 401"], |_| {});
     let checked = check(&rig, &["--offline"], &[]);

@@ -21,7 +21,7 @@ pub(crate) fn pace(host: &mut Host) {
 }
 
 /// Publishes on each topic in turn while the source is pulled, until `is_enough`; returns how many.
-fn load(
+pub(crate) fn load(
     host: &mut Host,
     simulator: &Simulator,
     topics: &[String],
@@ -56,7 +56,7 @@ fn handovers(host: &Host) -> u64 {
 }
 
 /// Pulls until everything that was published has come; a frame that both channels have is sent twice.
-fn settle(host: &mut Host, published: i64) {
+pub(crate) fn settle(host: &mut Host, published: i64) {
     host.until("everything that was published", |host| {
         frames(host, "events") >= published
     });
@@ -75,7 +75,7 @@ fn a_hundred_planned_handovers_under_load_lose_nothing_repeat_nothing_and_leave_
     let published = load(&mut host, &scene.simulator, &busy, |host| handovers(host) >= 100);
     settle(&mut host, published);
     host.drain();
-    let outcome = reconcile(&host, &scene.simulator);
+    let outcome = reconcile(&host, &scene.simulator, &[]);
     let causes: Vec<String> = gaps(&host.records).into_iter().map(|gap| gap.cause).collect();
     assert_eq!(causes, ["stopped"], "{}", host.statistics()["session"]);
     assert_eq!((outcome.lost_in_gaps, outcome.repeated), (0, 0), "of {published}");
@@ -104,7 +104,7 @@ fn a_warning_of_maintenance_costs_nothing() {
     });
     settle(&mut host, published);
     host.drain();
-    let outcome = reconcile(&host, &scene.simulator);
+    let outcome = reconcile(&host, &scene.simulator, &[]);
     assert_eq!(
         (outcome.lost_in_gaps, outcome.repeated),
         (0, 0),

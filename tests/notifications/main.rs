@@ -6,7 +6,14 @@
 )]
 
 mod centre;
+mod failures;
 mod handovers;
+mod intruder;
+mod isolation;
+mod limits;
 mod losses;
 mod proofs;
 mod scene;
+mod stranger;
+mod tokens;
+mod trust;

@@ -24,9 +24,14 @@ impl Scene {
 
     /// Starts a contact centre.
     pub(crate) fn start(adjust: impl FnOnce(&mut NotificationOptions)) -> Self {
+        Self::with(|options| adjust(&mut options.notifications))
+    }
+
+    /// Starts a contact centre, the login and clock of which may be adjusted too.
+    pub(crate) fn with(adjust: impl FnOnce(&mut Options)) -> Self {
         let mut options = Options::default();
         options.notifications.heartbeat_ms = 3_000;
-        adjust(&mut options.notifications);
+        adjust(&mut options);
         Self {
             simulator: Simulator::start(options).unwrap(),
             folder: tempfile::tempdir().unwrap(),

@@ -28,6 +28,8 @@ pub struct Counts {
     pub subtracted: u64,
     /// Frames lost to a full queue or spool.
     pub dropped: u64,
+    /// Frames, counted above as well, that a hand-over delivered without being certain that they had not come before.
+    pub handover_ambiguous: u64,
     /// Records that the pipeline took over.
     pub pulled: u64,
     /// Records whose outcome and audit are acknowledged.
@@ -56,6 +58,7 @@ impl Counts {
             filtered: count("filtered"),
             subtracted: count("subtracted"),
             dropped: count("dropped"),
+            handover_ambiguous: count("handover_ambiguous"),
             pulled: 0,
             resolved: 0,
             audits: 0,
@@ -85,12 +88,12 @@ impl Counts {
         into.push(b'}');
     }
 
-    fn members(&self) -> [(&'static str, u64); 12] {
+    fn members(&self) -> [(&'static str, u64); 13] {
         let mut copy = *self;
         copy.members_mut().map(|(name, count)| (name, *count))
     }
 
-    fn members_mut(&mut self) -> [(&'static str, &mut u64); 12] {
+    fn members_mut(&mut self) -> [(&'static str, &mut u64); 13] {
         [
             ("received", &mut self.received),
             ("events", &mut self.events),
@@ -101,6 +104,7 @@ impl Counts {
             ("filtered", &mut self.filtered),
             ("subtracted", &mut self.subtracted),
             ("dropped", &mut self.dropped),
+            ("handoverAmbiguous", &mut self.handover_ambiguous),
             ("pulled", &mut self.pulled),
             ("resolved", &mut self.resolved),
             ("audits", &mut self.audits),
@@ -114,8 +118,7 @@ mod tests {
 
     #[test]
     fn differences_are_taken_member_by_member() {
-        let stats =
-            serde_json::json!({"frames": {"received": 10, "events": 7, "duplicates": 2, "ignored": 1}});
+        let stats = serde_json::json!({"frames": {"received": 10, "events": 7, "duplicates": 2, "ignored": 1, "handover_ambiguous": 4}});
         let before =
             Counts::from_stats(&serde_json::json!({"frames": {"received": 4, "events": 3}, "other": []}));
         let difference = Counts::from_stats(&stats).since(&before);
@@ -126,6 +129,7 @@ mod tests {
                 events: 4,
                 duplicates: 2,
                 ignored: 1,
+                handover_ambiguous: 4,
                 ..Counts::default()
             }
         );
@@ -145,6 +149,6 @@ mod tests {
         assert_eq!(value["received"], 5);
         assert_eq!(value["deadLetters"], 0);
         assert_eq!(value["resolved"], 4);
-        assert_eq!(value.as_object().unwrap().len(), 12);
+        assert_eq!(value.as_object().unwrap().len(), 13);
     }
 }

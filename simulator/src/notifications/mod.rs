@@ -9,6 +9,7 @@ mod centre;
 mod handle;
 mod limits;
 mod org;
+mod pace;
 mod registry;
 mod rest;
 mod settings;
@@ -28,6 +29,7 @@ use crate::truth::Kind;
 
 use centre::Centre;
 use org::Org;
+use pace::Pace;
 use registry::{Frame, Registry};
 
 pub(crate) use limits::Limits;
@@ -71,6 +73,8 @@ pub(crate) struct Notifications {
     centre: Centre,
     creations: u64,
     topic_requests: u64,
+    requests: Pace,
+    upgrades: Pace,
 }
 
 impl Notifications {
@@ -87,6 +91,8 @@ impl Notifications {
             centre: Centre::new(options),
             creations: 0,
             topic_requests: 0,
+            requests: Pace::default(),
+            upgrades: Pace::default(),
         }
     }
 

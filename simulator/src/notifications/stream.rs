@@ -28,8 +28,17 @@ pub(crate) const PREFIX: &str = "/channels/";
 
 /// Answers an upgrade request on a channel's URI as `connect=K` of the script wants it.
 pub(crate) async fn upgrade(request: &Request, id: &str, shared: &Shared) -> (u64, Gate) {
+    shared.with_notifications(|notifications, feed| {
+        let come = notifications.upgrades.come(Instant::now());
+        feed.truth.counters.early += u64::from(come.early);
+    });
     let (connection, gate) = events::upgrade(request, shared).await;
-    let known = shared.with_notifications(|notifications, _| notifications.registry.find(id).is_some());
+    let known = shared.with_notifications(|notifications, _| {
+        if let Gate::Answer(response) = &gate {
+            notifications.upgrades.answered(response, Instant::now());
+        }
+        notifications.registry.find(id).is_some()
+    });
     match gate {
         Gate::Answer(response) | Gate::Trickle(response, _) if response.status == 101 && !known => {
             shared

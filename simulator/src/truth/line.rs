@@ -147,6 +147,10 @@ pub struct Counters {
     pub requests: u64,
     /// REST requests answered with 429 by the rate limit, not by the script.
     pub throttled: u64,
+    /// Most REST requests within any 60 s, refused ones too.
+    pub busiest_minute: u64,
+    /// REST requests, and upgrades on channels, that came before the `Retry-After` of a 429 to one of their kind had passed.
+    pub early: u64,
     /// Updates that have happened in the contact centre.
     pub updates: u64,
     /// Every update that shall happen has happened, and what it had to send is sent or unheard.

@@ -91,6 +91,23 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The path of its address as it may be told: without a channel's id, which with the host of the sockets is the address
+    /// of one, and their only credential.
+    fn shown(&self, path: &str) -> String {
+        let segments: Vec<&str> = path.split('/').collect();
+        let base = segments.len().saturating_sub(self.path.len());
+        let own = segments[base..].iter().zip(self.path);
+        let own = own.map(|(encoded, plain)| {
+            if Some(*plain) == self.channel {
+                "{id}"
+            } else {
+                *encoded
+            }
+        });
+        let shown: Vec<&str> = segments[..base].iter().copied().chain(own).collect();
+        shown.join("/")
+    }
+
     fn is_repeatable(&self) -> bool {
         self.is_query || self.method.is_idempotent()
     }
@@ -188,7 +205,12 @@ impl Rest {
     /// Makes a call, as often as the module documentation says.
     async fn call(&self, request: &Request<'_>) -> Result<Answered, RestError> {
         let url = self.url(request)?;
-        let call = format!("{} {} at {}", request.method, url.path(), authority(&self.api));
+        let call = format!(
+            "{} {} at {}",
+            request.method,
+            request.shown(url.path()),
+            authority(&self.api)
+        );
         let mut backoff = Backoff::new(RETRIES, Xoshiro256PlusPlus::from_rng(&mut *self.rng.borrow_mut()));
         let (mut is_token_new, mut stops) = (false, 0);
         loop {

@@ -118,9 +118,8 @@ async fn channels_are_made_listed_and_found_dead() {
     assert_eq!(
         gone.to_string(),
         format!(
-            "PUT /api/v2/notifications/channels/{}/subscriptions at {}: not found; it has ended or was deleted, or the id \
+            "PUT /api/v2/notifications/channels/{{id}}/subscriptions at {}: not found; it has ended or was deleted, or the id \
              is wrong",
-            channel.id,
             simulator.address()
         )
     );
@@ -213,9 +212,8 @@ async fn topics_are_replaced_and_added_with_a_verdict_on_each() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "PUT /api/v2/notifications/channels/{}/subscriptions at {}: refused as bad.request: A channel takes at most 5 \
+            "PUT /api/v2/notifications/channels/{{id}}/subscriptions at {}: refused as bad.request: A channel takes at most 5 \
              topics, 6 were asked for.; check the configured ids and topics",
-            channel.id,
             simulator.address()
         )
     );

@@ -116,10 +116,7 @@ impl<L: Link, R: Rng> Session<L, R> {
                     Ok(()) => vigil.resumed(Instant::now()),
                     Err(()) => return (Pause::Full, self.complete_us()),
                 },
-                // A close frame comes after everything that was sent: nothing before it is missing.
-                Pause::Lost(cause, loss, code) if loss.detail.kind == LossKind::Close => {
-                    return (Pause::Lost(cause, loss, code), self.intake.clock.now_us());
-                }
+                // Also of a close frame: everything that was sent before it is here, but not known is when it was sent.
                 over => return (over, self.complete_us()),
             }
             let number = self.socket.as_ref().and_then(Socket::unfinished);

@@ -13,6 +13,8 @@ use super::failure::{Failure, FailureKind};
 /// A time without a subscription, as far as it has gone.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
+    /// Which of several channels is concerned, if there are several.
+    channel: Option<usize>,
     begun: Option<Instant>,
     /// Attempts that failed.
     attempts: u64,
@@ -31,6 +33,14 @@ pub(super) struct Over {
 }
 
 impl Outage {
+    /// Begins with nothing to tell of a channel; its lines name it by this number.
+    pub(super) fn of_channel(number: usize) -> Self {
+        Self {
+            channel: Some(number),
+            ..Self::default()
+        }
+    }
+
     /// Notes that nobody listens from now on, if that is new.
     pub(super) fn begin(&mut self) {
         self.begun.get_or_insert_with(Instant::now);
@@ -46,21 +56,26 @@ impl Outage {
     /// Says that an attempt is made after `delay`: for the operator where it is new, for developers from then on.
     pub(super) fn tell(&mut self, failure: &Failure, lost: bool, delay: Duration) {
         let delay_ms = millis(delay);
-        let error = &failure.text;
+        // A field without a value is left out.
+        let (error, channel) = (&failure.text, self.channel);
         if lost {
-            tracing::warn!(error, delay_ms, "connection lost, trying again");
+            tracing::warn!(error, channel, delay_ms, "connection lost, trying again");
         } else if self.told.contains(&failure.kind) {
             let attempt = self.attempts;
-            tracing::debug!(error, delay_ms, attempt, "not connected, trying again");
+            tracing::debug!(error, channel, delay_ms, attempt, "not connected, trying again");
         } else {
             self.told.push(failure.kind);
-            tracing::warn!(error, delay_ms, "not connected, trying again");
+            tracing::warn!(error, channel, delay_ms, "not connected, trying again");
         }
     }
 
     /// Ends it.
     pub(super) fn end(&mut self) -> Over {
-        let outage = std::mem::take(self);
+        let next = Self {
+            channel: self.channel,
+            ..Self::default()
+        };
+        let outage = std::mem::replace(self, next);
         Over {
             failed_attempts: outage.attempts,
             away_ms: outage.begun.map_or(0, |begun| millis(begun.elapsed())),
@@ -100,8 +115,8 @@ mod tests {
         repeated
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_is_told_once_for_each_kind_of_failure_however_they_alternate() {
+    /// What is told from now on, until the guard is dropped.
+    fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -111,7 +126,34 @@ mod tests {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    impl Lines {
+        fn told(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().map(|line| line.trim().to_owned()).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_of_a_channel_names_it_by_its_number_the_next_one_as_well() {
+        let (lines, _guard) = listen();
+        let mut outage = Outage::of_channel(3);
+        for _ in 0..2 {
+            fail(&mut outage, 404, true);
+            fail(&mut outage, 404, false);
+            let _over = outage.end();
+        }
+        let told = ["connection lost", "not connected"];
+        let expected =
+            told.map(|what| format!(r#"WARN {what}, trying again error="HTTP 404" channel=3 delay_ms=7"#));
+        assert_eq!(lines.told(), [expected.clone(), expected].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_once_for_each_kind_of_failure_however_they_alternate() {
+        let (lines, _guard) = listen();
         let mut outage = Outage::default();
         assert!(!fail(&mut outage, 500, true));
         assert!(fail(&mut outage, 503, false), "of the same kind as a 500");
@@ -126,8 +168,6 @@ mod tests {
         };
         assert_eq!(outage.end(), over);
         assert!(!fail(&mut outage, 429, false), "forgotten with its end");
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let told: Vec<&str> = text.lines().map(str::trim).collect();
         let line = |what: &str, status: u16| {
             format!(r#"WARN {what}, trying again error="HTTP {status}" delay_ms=7"#)
         };
@@ -137,6 +177,6 @@ mod tests {
             line("not connected", 429),
             line("not connected", 429),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines.told(), expected);
     }
 }

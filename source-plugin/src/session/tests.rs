@@ -41,7 +41,7 @@ use crate::spool::Settings as SpoolSettings;
 use crate::spool::storage::faulty::FaultyStorage;
 use crate::store::{Keeper, Store, Writer};
 use crate::subscription::Subscription;
-use crate::transport::events::Connector;
+use crate::transport::events::{Connector, Target};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
 
@@ -139,6 +139,7 @@ impl Rig {
         let link = ScriptedLink {
             script: Rc::clone(&script),
             connector: Connector {
+                target: Target::Events,
                 url: "ws://127.0.0.1:1/events".parse().unwrap(),
                 proxies: Proxies::none(),
                 tls: crate::tls::client_config(None, false).unwrap(),

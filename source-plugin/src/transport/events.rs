@@ -1,4 +1,4 @@
-//! The `events` transport: one WebSocket to one address, opened under one deadline.
+//! One WebSocket to one address, opened under one deadline: the feed of the `events` transport, or the socket of a channel.
 //!
 //! Refuses to wait longer than `connect_ms` for name, TCP, proxy, TLS and upgrade together. The token is not sent here: the
 //! subscription, the first frame, carries it.
@@ -25,23 +25,63 @@ use crate::endpoint::authority;
 use crate::gap::escape;
 use crate::tls;
 
+/// What a WebSocket carries, which decides what an operator is told to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The one feed of the `events` transport.
+    Events,
+    /// A channel of the notification service, whose address is its only credential.
+    Channel,
+}
+
+impl Target {
+    /// The setting that its address comes from.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Events => "endpoints.events",
+            Self::Channel => "endpoints.streaming",
+        }
+    }
+
+    /// What a refusal of the upgrade means here.
+    fn hint(self, status: u16) -> &'static str {
+        match (self, status) {
+            (Self::Events, 401) => ": the access token is not accepted",
+            (Self::Events, 403) => {
+                ": missing scope or role; give the OAuth client a role that may read what it subscribes to"
+            }
+            (Self::Events, 404) => ": check region or endpoints.events",
+            (Self::Channel, 401 | 403 | 404 | 410) => {
+                ": the channel has ended; if new ones are refused as well, check region and endpoints.streaming"
+            }
+            (_, 429) => ": too many connections",
+            _ => "",
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The deadline passed.
     #[error(
-        "no connection to {host} within {} ms; check the network, region and endpoints.events",
-        .after.as_millis()
+        "no connection to {host} within {} ms; check the network, region and {}",
+        .after.as_millis(),
+        .target.setting()
     )]
     Deadline {
+        /// What was to be opened.
+        target: Target,
         /// Host and port.
         host: String,
         /// The deadline.
         after: Duration,
     },
     /// Name resolution, TCP or TLS failed.
-    #[error("cannot connect to {host}: {reason}; check the network, region and endpoints.events")]
+    #[error("cannot connect to {host}: {reason}; check the network, region and {}", .target.setting())]
     Network {
+        /// What was to be opened.
+        target: Target,
         /// Host and port.
         host: String,
         /// What happened.
@@ -61,8 +101,10 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server answered the upgrade with something else than 101.
-    #[error("{host} refused the WebSocket with HTTP {status}{}", hint(*.status))]
+    #[error("{host} refused the WebSocket with HTTP {status}{}", .target.hint(*.status))]
     Refused {
+        /// What was to be opened.
+        target: Target,
         /// Host and port.
         host: String,
         /// HTTP status.
@@ -71,8 +113,10 @@ pub enum ConnectError {
         retry_after: Option<Duration>,
     },
     /// The answer was no upgrade.
-    #[error("{host} does not speak WebSocket: {reason}; check region and endpoints.events")]
+    #[error("{host} does not speak WebSocket: {reason}; check region and {}", .target.setting())]
     Protocol {
+        /// What was to be opened.
+        target: Target,
         /// Host and port.
         host: String,
         /// What was wrong.
@@ -80,21 +124,18 @@ pub enum ConnectError {
     },
 }
 
-fn hint(status: u16) -> &'static str {
-    match status {
-        401 => ": the access token is not accepted",
-        403 => ": missing scope or role; give the OAuth client a role that may read what it subscribes to",
-        404 => ": check region or endpoints.events",
-        429 => ": too many connections",
-        _ => "",
-    }
-}
-
 impl ConnectError {
     /// Says whether trying again may help without an operator's hand.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Refused { status: 403, .. })
+        !matches!(
+            self,
+            Self::Refused {
+                target: Target::Events,
+                status: 403,
+                ..
+            }
+        )
     }
 
     /// Returns how long the server asked to wait.
@@ -118,6 +159,8 @@ impl ConnectError {
 
 /// Opens connections to one address.
 pub struct Connector {
+    /// What the WebSocket carries.
+    pub target: Target,
     /// The WebSocket's address.
     pub url: Url,
     /// The proxies on the way.
@@ -158,6 +201,7 @@ impl Connector {
             .await
             .unwrap_or_else(|_| {
                 Err(ConnectError::Deadline {
+                    target: self.target,
                     host: host(),
                     after: self.deadline,
                 })
@@ -166,6 +210,7 @@ impl Connector {
 
     async fn byte_stream(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
         let broken = |error: std::io::Error| ConnectError::Network {
+            target: self.target,
             host: authority(&self.url),
             reason: tls::reason(&error),
         };
@@ -201,6 +246,7 @@ impl Connector {
             // RFC 6455, 4.1: an extension that was not asked for fails the connection; the library lets it pass.
             Ok((_, response)) if response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) => {
                 Err(ConnectError::Protocol {
+                    target: self.target,
                     host: authority(&self.url),
                     reason: "it answered with an extension that was not asked for".to_owned(),
                 })
@@ -214,15 +260,18 @@ impl Connector {
         let host = authority(&self.url);
         match error {
             Error::Http(response) => ConnectError::Refused {
+                target: self.target,
                 host,
                 status: response.status().as_u16(),
                 retry_after: retry_after(response.headers(), self.clock.now_us()),
             },
             Error::Io(error) => ConnectError::Network {
+                target: self.target,
                 host,
                 reason: escape(&error.to_string()),
             },
             error => ConnectError::Protocol {
+                target: self.target,
                 host,
                 reason: tls::with_mend(&error.to_string()),
             },
@@ -264,11 +313,12 @@ mod tests {
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::{ConnectError, Connector, Proxies};
+    use super::{ConnectError, Connector, Proxies, Target};
     use crate::clock::paused::PausedClock;
 
     fn connector() -> Connector {
         Connector {
+            target: Target::Events,
             url: "ws://127.0.0.1:1/events?hush".parse().unwrap(),
             proxies: Proxies::none(),
             tls: crate::tls::client_config(None, false).unwrap(),
@@ -279,6 +329,10 @@ mod tests {
     }
 
     async fn answered(answer: &'static str) -> ConnectError {
+        refused(connector(), answer).await
+    }
+
+    async fn refused(connector: Connector, answer: &'static str) -> ConnectError {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         let server = async {
             let mut request = [0; 4096];
@@ -287,7 +341,6 @@ mod tests {
             theirs.write_all(answer.as_bytes()).await.unwrap();
             theirs
         };
-        let connector = connector();
         let (refused, _theirs) = tokio::join!(connector.upgrade(Box::new(ours)), server);
         refused.unwrap_err()
     }
@@ -331,6 +384,31 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_a_channel_names_its_own_setting_and_what_has_ended() {
+        let channel = || Connector {
+            target: Target::Channel,
+            ..connector()
+        };
+        let mend = "check region and endpoints.streaming";
+        for status in [401, 403, 404, 410] {
+            let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+            let error = refused(channel(), answer.leak()).await;
+            let text = format!(
+                "127.0.0.1:1 refused the WebSocket with HTTP {status}: the channel has ended; if new ones are refused as \
+                 well, {mend}"
+            );
+            assert_eq!((error.to_string(), error.is_retryable()), (text, true));
+        }
+        let error = refused(channel(), "220 mail.example.com ESMTP\r\n\r\n").await;
+        assert!(error.to_string().ends_with(mend), "{error}");
+        let error = channel().connect().await.unwrap_err().to_string();
+        assert!(
+            error.ends_with("check the network, region and endpoints.streaming"),
+            "{error}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

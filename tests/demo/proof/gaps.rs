@@ -39,6 +39,7 @@ pub(super) fn intervals(evidence: &Evidence) -> Vec<Gap> {
                         topics: opened.topics.clone(),
                         from_us: opened.from_us,
                         to_us: Some(closed.to_us?),
+                        ..Gap::default()
                     })
                 }
                 _ => None,

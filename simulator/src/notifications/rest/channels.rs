@@ -24,8 +24,9 @@ impl Notifications {
             ("POST", ["channels"]) => {
                 let settings = &self.options.notifications;
                 let base = base_of(settings.streaming_url.as_deref(), &call.host);
+                let ahead_ms = self.options.clock_ahead_ms;
                 let channel = self.registry.create(feed, settings, call.login, call.now);
-                Ok(Some(view(channel, &base)))
+                Ok(Some(view(channel, &base, ahead_ms)))
             }
             ("GET", ["channels"]) => Ok(Some(self.list_channels(call))),
             ("HEAD", ["channels", id]) => self.number_of(id, None).map(|_| None),
@@ -75,10 +76,11 @@ impl Notifications {
             .parameter("includechannels")
             .is_some_and(|value| value.eq_ignore_ascii_case("oauthclient"));
         let base = base_of(self.options.notifications.streaming_url.as_deref(), &call.host);
+        let ahead_ms = self.options.clock_ahead_ms;
         let channels = self.registry.channels.values();
         let entities = channels.filter_map(|channel| match channel.login == call.login {
-            true => Some(view(channel, &base)),
-            false if of_client => Some(json!({ "expires": page::iso_us(channel.expires_us) })),
+            true => Some(view(channel, &base, ahead_ms)),
+            false if of_client => Some(json!({ "expires": expires(channel, ahead_ms) })),
             false => None,
         });
         json!({ "entities": entities.collect::<Vec<_>>() })
@@ -214,9 +216,15 @@ fn base_of(streaming_url: Option<&str>, host: &str) -> String {
     )
 }
 
-fn view(channel: &Channel, base: &str) -> Value {
+/// When a channel ends, as the service's own clock has it.
+fn expires(channel: &Channel, ahead_ms: i64) -> String {
+    let ahead_us = ahead_ms.saturating_mul(1000);
+    page::iso_us(channel.expires_us.saturating_add_signed(ahead_us))
+}
+
+fn view(channel: &Channel, base: &str, ahead_ms: i64) -> Value {
     json!({
         "connectUri": format!("{base}/channels/{}", channel.id), "id": &*channel.id,
-        "expires": page::iso_us(channel.expires_us),
+        "expires": expires(channel, ahead_ms),
     })
 }

@@ -122,6 +122,7 @@ pub(crate) async fn answer(request: &Request, shared: &Shared) -> Gate {
             .feed()
             .note(Kind::Refused, 0, Some(response.status), &place);
     }
+    shared.with_notifications(|notifications, _| notifications.requests.answered(&response, Instant::now()));
     response.headers.push(("inin-correlation-id", context));
     response.headers.push(("date", date(&shared.options)));
     shared.announce_progress();
@@ -247,7 +248,11 @@ fn throttled(standing: Standing, context: &str) -> Response {
 impl Notifications {
     // counts a request, and says what the script does with it
     fn scripted(&mut self, feed: &mut Feed, request: &Request) -> Option<Action> {
-        feed.truth.counters.requests += 1;
+        let counters = &mut feed.truth.counters;
+        counters.requests += 1;
+        let come = self.requests.come(Instant::now());
+        counters.busiest_minute = counters.busiest_minute.max(come.in_a_minute);
+        counters.early += u64::from(come.early);
         let path = request.path.split('?').next().unwrap_or_default();
         let script = &self.registry.script;
         let of_kind = match request.method.as_str() {

@@ -148,7 +148,7 @@ async fn a_failing_server_is_asked_again_for_what_a_repetition_cannot_harm() {
     assert_eq!(
         failed.to_string(),
         format!(
-            "HEAD /api/v2/notifications/channels/c at {}: HTTP 500",
+            "HEAD /api/v2/notifications/channels/{{id}} at {}: HTTP 500",
             simulator.address()
         )
     );

@@ -21,7 +21,7 @@ use crate::lookup;
 use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
 use crate::rest::{self, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
-use crate::transport::events::{ConnectError, Connector};
+use crate::transport::events::{ConnectError, Connector, Target};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
 
@@ -253,6 +253,7 @@ impl Platform for Genesys {
 
     async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
         let connector = Connector {
+            target: Target::Channel,
             url: self.address(channel)?,
             proxies: Proxies::from_environment(),
             tls: Arc::clone(&self.sockets.tls),

@@ -108,7 +108,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             settings,
             backoff,
             standby_backoff,
-            outage: Outage::default(),
+            outage: Outage::of_channel(number),
             kept: None,
             reuses: 0,
             attached: None,
@@ -283,11 +283,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let was_subscribed = attached.subscribed_at.is_some();
         if let Some(since) = attached.subscribed_at {
             self.backoff.connection_lasted(since.elapsed());
-            let from_us = match lost.loss.detail.kind {
-                // A close frame comes after everything that was sent: nothing before it is missing.
-                LossKind::Close => self.now_us(),
-                _ => attached.wire.complete_us(),
-            };
+            // Also of a close frame: everything that was sent before it is here, but not known is when it was sent.
+            let from_us = attached.wire.complete_us();
             self.absent(&attached.topics, lost.cause, lost.loss.detail, from_us);
         }
         self.shared.borrow_mut().intake.publish();

@@ -14,7 +14,7 @@ use crate::transport::socket::Socket;
 /// A channel of the notification service.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel {
-    /// Its id, which is no secret.
+    /// Its id, with which the address of its socket can be made: it is not told either.
     pub(crate) id: String,
     /// Address and only credential of its socket.
     pub(crate) connect_uri: SecretString,

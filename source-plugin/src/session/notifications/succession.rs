@@ -72,11 +72,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         );
         // Since when the new channel delivers everything, if it does.
         let since_us = answer.as_ref().map(|(_, answered_us)| *answered_us);
-        let complete_us = if is_read || lost.loss.detail.kind == LossKind::Close {
-            now_us
-        } else {
-            old.wire.complete_us()
-        };
+        // A close that we did not ask for may have been sent long before it was read.
+        let complete_us = if is_read { now_us } else { old.wire.complete_us() };
         if since_us.is_none_or(|since_us| complete_us < since_us) {
             let detail = lost.loss.detail.clone();
             self.absent(&old.topics, lost.cause, detail, complete_us);

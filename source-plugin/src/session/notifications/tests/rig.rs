@@ -28,7 +28,7 @@ use crate::queue::{Bounds, NoRecords, PullLimits, Queue};
 use crate::record::Kind;
 use crate::session::status::{Status, StatusSnapshot};
 use crate::session::{Command, Failure, Intake};
-use crate::transport::events::Connector;
+use crate::transport::events::{Connector, Target};
 
 /// Kind, type, body.
 pub(super) type Records = Vec<(Kind, String, Value)>;
@@ -106,6 +106,7 @@ impl Rig {
             script: Rc::clone(&script),
             acceptor,
             connector: Rc::new(Connector {
+                target: Target::Channel,
                 url: "ws://127.0.0.1:1/channels/c".parse().unwrap(),
                 proxies: crate::transport::proxy::Proxies::none(),
                 tls: crate::tls::client_config(None, false).unwrap(),

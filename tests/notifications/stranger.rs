@@ -1,0 +1,51 @@
+//! Another program with the same OAuth client: it logs in and makes channels.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+use simulator::Simulator;
+
+/// See the module documentation.
+pub(crate) struct Stranger {
+    address: SocketAddr,
+    token: String,
+}
+
+impl Stranger {
+    /// Logs in.
+    pub(crate) fn log_in(simulator: &Simulator) -> Self {
+        let address = simulator.address();
+        let login = "Authorization: Basic c2ltLWNsaWVudDpzaW0tc2VjcmV0\r\n\
+                     Content-Type: application/x-www-form-urlencoded";
+        let granted = post(address, "/oauth/token", login, "grant_type=client_credentials");
+        let token = granted["access_token"].as_str().unwrap().to_owned();
+        Self { address, token }
+    }
+
+    /// Makes a channel and does not listen to it.
+    pub(crate) fn create_channel(&self) {
+        let header = format!("Authorization: Bearer {}", self.token);
+        let made = post(self.address, "/api/v2/notifications/channels", &header, "");
+        assert!(made["id"].is_string(), "{made}");
+    }
+}
+
+fn post(address: SocketAddr, path: &str, header: &str, body: &str) -> Value {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nContent-Length: {length}");
+    stream
+        .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
+        .unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut length = 0;
+    for line in answer.by_ref().lines().map(Result::unwrap) {
+        match line.to_ascii_lowercase().strip_prefix("content-length: ") {
+            Some(told) => length = told.parse().unwrap(),
+            None if line.is_empty() => break,
+            None => {}
+        }
+    }
+    serde_json::from_reader(answer.take(length)).unwrap()
+}
