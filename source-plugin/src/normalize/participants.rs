@@ -262,10 +262,11 @@ fn array_medium(key: &str, token: &str) -> Option<&'static str> {
 /// Tells a communication from a text: in the flat layout of messages, `messages` holds what was written.
 ///
 /// # Source
-/// Fact sheet 5.3: a communication has a `state`, a text a `messageId`.
+/// Fact sheet 5.3: a communication has a `state`, a text a `messageTime`, and its id as `messageId` or, so the vendor's
+/// SDKs for the flat layout, as `message`.
 fn is_communication(element: &str) -> bool {
-    json::is_object(element)
-        && (json::member(element, "messageId").is_none() || json::member(element, "state").is_some())
+    let has = |name| json::member(element, name).is_some();
+    json::is_object(element) && (has("state") || !(has("messageTime") || has("messageId") || has("message")))
 }
 
 /// Takes a token that is a string with at least one character.

@@ -123,7 +123,9 @@ fn what_is_not_said_is_null_and_nothing_is_guessed_from_another_type() {
 #[test]
 fn a_flat_participant_of_messages_is_one_entry_however_much_was_written() {
     let text = r#"{"messageId":"m","messageTime":"2026-01-01T00:00:00Z","messageStatus":"received"}"#;
-    for texts in ["", text, &[text; 3].join(",")] {
+    // as the vendor's SDKs have it
+    let referring = r#"{"message":{"id":"m"},"messageTime":"2026-01-01T00:00:00Z"}"#;
+    for texts in ["", text, referring, &[text; 3].join(",")] {
         let flat = format!(
             r#"[{{"id":"p","purpose":"customer","state":"connected","direction":"inbound","messages":[{texts}]}}]"#
         );
