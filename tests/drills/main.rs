@@ -17,6 +17,7 @@ mod scene;
 )]
 #[path = "../exactly_once/scene.rs"]
 mod shard;
+mod soak;
 mod stopped;
 
 use std::time::Duration;

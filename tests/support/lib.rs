@@ -21,6 +21,7 @@ pub mod embedded;
 pub mod host;
 pub mod kafka;
 pub mod mock;
+pub mod notified;
 pub mod plugin;
 pub mod probe;
 pub mod process;
@@ -32,6 +33,7 @@ pub mod signature;
 pub mod tls;
 pub mod told;
 pub mod topics;
+pub mod trend;
 
 mod captured;
 mod frames;

@@ -217,6 +217,8 @@ impl DeadLetter {
 pub struct Gap {
     /// Why.
     pub cause: String,
+    /// What was not listened to, as its first record names it.
+    pub topics: Vec<String>,
     /// Start in milliseconds since 1970 UTC.
     pub from_ms: i64,
     /// End in milliseconds since 1970 UTC; none while it is open.
@@ -250,6 +252,7 @@ pub fn gaps(control: &[Value]) -> Vec<Gap> {
                 );
                 gaps.push(Gap {
                     cause: text(record, "/cause").to_owned(),
+                    topics: texts(&record["topics"]),
                     from_ms: moment(text(record, "/from")),
                     to_ms: None,
                     frames_dropped: number(record, "/framesDropped"),
@@ -268,6 +271,11 @@ pub fn gaps(control: &[Value]) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn moment(text: &str) -> i64 {

