@@ -126,7 +126,7 @@ impl Notified {
             }
         }
         for (name, sending) in self.sent.iter().filter(|(name, _)| !times.contains_key(name)) {
-            let explains = |gap: &Gap| gap.topics.contains(&name.0) && gap.contains(sending.first_us);
+            let explains = |gap: &Gap| gap.is_of(&name.0) && gap.contains(sending.first_us);
             if gaps.iter().any(explains) {
                 outcome.lost_in_gaps += 1;
             } else {
@@ -196,6 +196,7 @@ mod tests {
         Gap {
             cause: "reconnect".to_owned(),
             topics: vec![topic.to_owned()],
+            topics_omitted: 0,
             from_ms,
             to_ms: Some(to_ms),
             frames_dropped: 0,

@@ -29,7 +29,10 @@ const FAULT_EVERY_S: u64 = 5;
 const HANDOVERS: usize = 60;
 const PARTITIONS: i32 = 4;
 /// Life of a channel in milliseconds: replaced after half of it or a little more.
-const CHANNEL_LIFE_MS: u64 = 3_600;
+const CHANNEL_LIFE_MS: u64 = 3_000;
+/// So many that their topics leave room on the one channel for the conversations of a minute only: memory that grows with
+/// those that are followed finds its size in the warm-up.
+const QUEUES: u32 = 470;
 /// Ids that are remembered: as many as come before the warm-up is over.
 const IDS: u64 = 500;
 /// Bound of the spool in bytes, so that its segments are written, read and deleted all the time.
@@ -59,6 +62,8 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
             heartbeat_ms: 3_000,
             updates_per_s: UPDATES_PER_S,
             conversations: 12,
+            queues: QUEUES,
+            users: 24,
             ..NotificationOptions::default()
         },
         ..Options::default()
@@ -66,7 +71,9 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
     let rig = Rig::new(options)
         .over_notifications()
         .with_kafka(broker.bootstrap_servers(), &topics)
-        .set("source.config.subscription.events", ["conversations", "presence", "statistics"].as_slice())
+        .set("source.config.subscription.events", ["conversations", "statistics"].as_slice())
+        .set("source.config.subscription.detail_events", true)
+        .set("source.config.subscription.max_channels", 1)
         .set("source.config.subscription.refresh_ms", 20_000)
         .set("source.config.handover.overlap_ms", 100)
         .set("source.config.keep_alive.ping_ms", 100)
