@@ -194,6 +194,15 @@ impl Process {
         self.memory("VmRSS")
     }
 
+    /// The part of it that the process has written itself, in bytes (`RssAnon`): heap and stacks without the pages of its
+    /// program and of files, which come in as they are first used.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn anonymous_bytes(&self) -> u64 {
+        self.memory("RssAnon")
+    }
+
     /// The most memory that the process has held, in bytes (`VmHWM`).
     ///
     /// # Panics
@@ -448,6 +457,7 @@ mod tests {
         assert!(entry.exists());
         let (now, peak) = (process.resident_bytes(), process.peak_resident_bytes());
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
+        assert!((1..now).contains(&process.anonymous_bytes()));
         assert_eq!(process.threads(), 1);
         assert!((3..16).contains(&process.open_files()), "{}", process.open_files());
         drop(process);

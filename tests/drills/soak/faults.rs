@@ -1,4 +1,4 @@
-//! What goes wrong in a soak: one fault after another, drawn from every kind, at instants that a seed repeats.
+//! What goes wrong in a soak: every kind of fault once, then one after another, drawn at instants that a seed repeats.
 //!
 //! Responsible for the choice. Refuses faults that would make what follows untrue: none sends a notification again or out
 //! of order. Invariant: each fault names a channel that lives, or the next request of its kind.
@@ -8,35 +8,40 @@ use std::collections::BTreeMap;
 use simulator::{ChannelView, Counters, Simulator};
 use support::drill::Chance;
 
-/// What befalls a channel's socket, the channel itself, or its token. Silences end after the client's patience, so that the
-/// socket wakes up and speaks when nobody listens any more.
-const OF_CHANNELS: [&str; 11] = [
-    "close 1001 going-away",
-    "close 1011 error",
-    "drop",
-    "reset",
-    "silence 5000",
-    "stall 5000",
-    "freeze",
-    "closing 1500",
-    "steal",
-    "expire",
-    "revoke",
+/// Every kind, by what it befalls: a channel, its socket or its token; the next REST request, be it a new channel, its topics
+/// or a look at the directory; the next handshake; the next login.
+///
+/// Silences end after the client's patience, so that the socket speaks again when nobody listens any more. A login that is
+/// throttled is not among them: the source stays away for a minute then, and a soak would be one long gap.
+const KINDS: [(&str, &str); 22] = [
+    ("channel", "close 1001 going-away"),
+    ("channel", "close 1011 error"),
+    ("channel", "drop"),
+    ("channel", "reset"),
+    ("channel", "silence 5000"),
+    ("channel", "stall 5000"),
+    ("channel", "freeze"),
+    ("channel", "closing 1500"),
+    ("channel", "steal"),
+    ("channel", "expire"),
+    ("channel", "revoke"),
+    ("api", "refuse 429 1"),
+    ("api", "refuse 429"),
+    ("api", "refuse 503"),
+    ("api", "slow 800"),
+    ("connect", "refuse 401"),
+    ("connect", "refuse 403"),
+    ("connect", "refuse 404"),
+    ("connect", "refuse 503"),
+    ("connect", "slow 800"),
+    ("login", "refuse 503"),
+    ("login", "no-token"),
 ];
-
-/// What befalls the next REST requests: the creation of a channel, its topics, or a look at the directory.
-const OF_REQUESTS: [&str; 4] = ["refuse 429 1", "refuse 429", "refuse 503", "slow 800"];
-
-/// What befalls the next handshakes.
-const OF_HANDSHAKES: [&str; 5] = ["refuse 401", "refuse 403", "refuse 404", "refuse 503", "slow 800"];
-
-/// What befalls the next login; the token of every channel is revoked first, or there would be none.
-const OF_LOGINS: [&str; 3] = ["rate-limited", "refuse 503", "no-token"];
 
 /// See the module documentation.
 pub(super) struct Faults {
     chance: Chance,
-    injected: BTreeMap<String, u64>,
+    injected: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Faults {
@@ -49,8 +54,13 @@ impl Faults {
     }
 
     /// How many of each kind there have been.
-    pub(super) fn injected(&self) -> &BTreeMap<String, u64> {
+    pub(super) fn injected(&self) -> &BTreeMap<(&'static str, &'static str), u64> {
         &self.injected
+    }
+
+    /// Says whether every kind has been there.
+    pub(super) fn is_every_kind_known(&self) -> bool {
+        self.injected.len() == KINDS.len()
     }
 
     /// A number below `bound`, of the same seed.
@@ -58,56 +68,46 @@ impl Faults {
         self.chance.below(bound)
     }
 
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        let place = self.chance.below(of.len() as u64);
-        of[usize::try_from(place).unwrap()]
-    }
-
-    /// Lets one more thing go wrong.
+    /// Lets one more thing go wrong; one of a kind that has not been there yet, while there is any.
     pub(super) fn one(&mut self, simulator: &Simulator) {
+        let mut kinds: Vec<_> = KINDS.iter().filter(|kind| !self.injected.contains_key(kind)).collect();
+        if kinds.is_empty() {
+            kinds.extend(&KINDS);
+        }
+        let place = self.chance.below(kinds.len() as u64);
+        let (what, fault) = *kinds[usize::try_from(place).unwrap()];
         let Counters {
             requests, connects, logins, ..
         } = simulator.counters();
-        let turns = |before: u64, count: u64| format!("{}-{}", before + 1, before + count);
-        // as often as they are many
-        match self.chance.below(14) {
-            0..9 => {
-                let fault = self.pick(&OF_CHANNELS);
-                self.on_a_channel(simulator, fault);
-            }
-            9..11 => {
-                let count = 1 + self.chance.below(3);
-                let fault = self.pick(&OF_REQUESTS);
-                self.inject(simulator, "api", &turns(requests, count), fault);
-            }
-            11..13 => {
-                let count = 1 + self.chance.below(2);
-                let fault = self.pick(&OF_HANDSHAKES);
-                self.inject(simulator, "connect", &turns(connects, count), fault);
-            }
-            _ => {
-                let fault = self.pick(&OF_LOGINS);
-                self.inject(simulator, "login", &turns(logins, 1), fault);
-                self.on_a_channel(simulator, "revoke");
-            }
+        let which = match what {
+            "channel" => self.a_channel(simulator),
+            "api" => Some(format!("{}-{}", requests + 1, requests + 1 + self.chance.below(2))),
+            "connect" => Some(format!("{}-{}", connects + 1, connects + 1 + self.chance.below(2))),
+            _ => Some(format!("{}", logins + 1)),
+        };
+        // nobody listens: another time
+        let Some(which) = which else { return };
+        *self.injected.entry((what, fault)).or_default() += 1;
+        inject(simulator, what, &which, fault);
+        if what == "login"
+            && let Some(which) = self.a_channel(simulator)
+        {
+            // without that there would be no login for long
+            inject(simulator, "channel", &which, "revoke");
         }
     }
 
-    /// Chooses among the channels that have a socket, the standby of a hand-over among them.
-    fn on_a_channel(&mut self, simulator: &Simulator, fault: &str) {
+    /// Chooses among the channels that have a socket, the standby of a hand-over among them, and a notification soon.
+    fn a_channel(&mut self, simulator: &Simulator) -> Option<String> {
         let mut open: Vec<ChannelView> = simulator.channels();
         open.retain(|channel| channel.connection.is_some());
-        if open.is_empty() {
-            return;
-        }
-        let place = self.chance.below(open.len() as u64);
-        let channel = &open[usize::try_from(place).unwrap()];
-        let after = channel.sent + self.chance.below(20);
-        self.inject(simulator, "channel", &format!("{}:{after}", channel.number), fault);
+        let place = self.chance.below(open.len().max(1) as u64);
+        let channel = open.get(usize::try_from(place).unwrap())?;
+        let after = channel.sent + self.chance.below(10);
+        Some(format!("{}:{after}", channel.number))
     }
+}
 
-    fn inject(&mut self, simulator: &Simulator, what: &str, which: &str, fault: &str) {
-        *self.injected.entry(format!("{what} {fault}")).or_default() += 1;
-        simulator.inject(format!("{what}={which} {fault}").parse().unwrap()).unwrap();
-    }
+fn inject(simulator: &Simulator, what: &str, which: &str, fault: &str) {
+    simulator.inject(format!("{what}={which} {fault}").parse().unwrap()).unwrap();
 }

@@ -2,6 +2,7 @@
 //!
 //! Responsible for the samples and for what they amount to. Invariant: memory is judged after the warm-up only.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use support::Process;
@@ -11,6 +12,7 @@ use support::trend::{median, slope};
 struct Sample {
     at: Instant,
     resident_bytes: u64,
+    anonymous_bytes: u64,
     open_files: u64,
     threads: u64,
     requests: u64,
@@ -29,42 +31,50 @@ pub(super) struct Quarters {
     pub(super) last: u64,
 }
 
+impl fmt::Display for Quarters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} and {}", self.first, self.last)
+    }
+}
+
 impl Health {
     /// Looks at the process; `requests` have come from it so far.
     pub(super) fn look(&mut self, process: &Process, requests: u64) {
         self.samples.push(Sample {
             at: Instant::now(),
             resident_bytes: process.resident_bytes(),
+            anonymous_bytes: process.anonymous_bytes(),
             open_files: process.open_files(),
             threads: process.threads(),
             requests,
         });
     }
 
-    pub(super) fn dump(&self) { let b=self.samples[0].at; let t: String = self.samples.iter().map(|s| format!("{:.1} {} {} {} {}\n", (s.at-b).as_secs_f64(), s.resident_bytes>>10, s.open_files, s.threads, s.requests)).collect(); std::fs::write("/tmp/soak-health.txt", t).unwrap(); } // TEMP
+    pub(super) fn dump(&self) { let b=self.samples[0].at; let t: String = self.samples.iter().map(|s| format!("{:.1} {} {} {} {} {}\n", (s.at-b).as_secs_f64(), s.resident_bytes>>10, s.anonymous_bytes>>10, s.open_files, s.threads, s.requests)).collect(); std::fs::write(if support::drill::is_full() { "/tmp/soak-full-health.txt" } else { "/tmp/soak-health.txt" }, t).unwrap(); } // TEMP
     fn warm(&self, warm_up: Duration) -> &[Sample] {
         let begun = self.samples[0].at;
         let cold = self.samples.partition_point(|sample| sample.at - begun < warm_up);
         &self.samples[cold..]
     }
 
-    /// How fast the resident memory grows after the warm-up, in KiB a minute.
-    pub(super) fn slope_kib_per_min(&self, warm_up: Duration) -> f64 {
+    /// How fast the resident memory grows after the warm-up, in KiB a minute: all of it, and that which the process has
+    /// written itself.
+    pub(super) fn slopes_kib_per_min(&self, warm_up: Duration) -> (f64, f64) {
         let warm = self.warm(warm_up);
-        let points: Vec<(f64, f64)> = warm
-            .iter()
-            .map(|sample| {
+        let of = |bytes: fn(&Sample) -> u64| {
+            let points = warm.iter().map(|sample| {
                 let minutes = (sample.at - warm[0].at).as_secs_f64() / 60.0;
-                let kib = u32::try_from(sample.resident_bytes >> 10).unwrap();
+                let kib = u32::try_from(bytes(sample) >> 10).unwrap();
                 (minutes, f64::from(kib))
-            })
-            .collect();
-        slope(&points)
+            });
+            slope(&points.collect::<Vec<_>>())
+        };
+        (of(|sample| sample.resident_bytes), of(|sample| sample.anonymous_bytes))
     }
 
-    /// Resident memory after the warm-up, in KiB.
-    pub(super) fn resident_kib(&self, warm_up: Duration) -> Quarters {
-        quarters(self.warm(warm_up), |sample| sample.resident_bytes >> 10)
+    /// Memory that the process has written itself, after the warm-up, in KiB.
+    pub(super) fn anonymous_kib(&self, warm_up: Duration) -> Quarters {
+        quarters(self.warm(warm_up), |sample| sample.anonymous_bytes >> 10)
     }
 
     /// Open file descriptors after the warm-up.

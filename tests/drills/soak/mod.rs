@@ -23,16 +23,15 @@ use health::Health;
 
 /// Updates of conversations in a second.
 const UPDATES_PER_S: u64 = 12;
-/// Seconds in which one thing goes wrong, on average.
+/// Seconds in which one thing goes wrong, on average; in the warm-up less, so that every kind has been there at its end, and
+/// no buffer has to find its largest size after it.
 const FAULT_EVERY_S: u64 = 5;
+const FIRST_FAULTS_EVERY_S: u64 = 3;
 /// Hand-overs that must have happened.
 const HANDOVERS: usize = 60;
 const PARTITIONS: i32 = 4;
 /// Life of a channel in milliseconds: replaced after half of it or a little more.
-const CHANNEL_LIFE_MS: u64 = 3_000;
-/// So many that their topics leave room on the one channel for the conversations of a minute only: memory that grows with
-/// those that are followed finds its size in the warm-up.
-const QUEUES: u32 = 470;
+const CHANNEL_LIFE_MS: u64 = 2_000;
 /// Ids that are remembered: as many as come before the warm-up is over.
 const IDS: u64 = 500;
 /// Bound of the spool in bytes, so that its segments are written, read and deleted all the time.
@@ -41,6 +40,11 @@ const SPOOL_BYTES: u64 = 64 << 20;
 const MAX_FRAME_BYTES: u64 = 256 << 10;
 /// How fast memory may grow.
 const SLOPE_KIB_PER_MIN: f64 = 1e9;
+/// File descriptors by which two medians may differ: the sockets of a hand-over, a request, a segment of the spool.
+const SPARE_FILES: u64 = 4;
+/// Queues of the full form: so many that their topics leave room on the one channel for the conversations of a minute
+/// only, and memory that grows with those that are followed finds its size in the warm-up.
+const MANY_QUEUES: u32 = 470;
 
 fn duration_s() -> u64 {
     if is_full() { 1_800 } else { 180 }
@@ -48,7 +52,7 @@ fn duration_s() -> u64 {
 
 /// Time in which memory finds its size.
 fn warm_up() -> Duration {
-    Duration::from_secs(if is_full() { 300 } else { 60 })
+    Duration::from_secs(if is_full() { 300 } else { 80 })
 }
 
 fn rig(broker: &Broker) -> (Rig, Topics) {
@@ -62,8 +66,7 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
             heartbeat_ms: 3_000,
             updates_per_s: UPDATES_PER_S,
             conversations: 12,
-            queues: QUEUES,
-            users: 24,
+            queues: if is_full() { MANY_QUEUES } else { 6 },
             ..NotificationOptions::default()
         },
         ..Options::default()
@@ -72,7 +75,7 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
         .over_notifications()
         .with_kafka(broker.bootstrap_servers(), &topics)
         .set("source.config.subscription.events", ["conversations", "statistics"].as_slice())
-        .set("source.config.subscription.detail_events", true)
+        .set("source.config.subscription.detail_events", is_full())
         .set("source.config.subscription.max_channels", 1)
         .set("source.config.subscription.refresh_ms", 20_000)
         .set("source.config.handover.overlap_ms", 100)
@@ -95,24 +98,39 @@ fn handovers(adapter: &Process) -> usize {
     lines.iter().filter(|line| line.contains("channel replaced")).count()
 }
 
+/// Lets the contact centre go on for one more second of its own; fails if the adapter has ended.
+fn one_second(adapter: &mut Process, simulator: &Simulator) {
+    let updates = simulator.counters().updates + UPDATES_PER_S;
+    let happened = simulator.wait_until(DEADLINE, |counters| counters.updates >= updates);
+    assert!(happened, "{:?}", simulator.counters());
+    assert!(!adapter.has_ended(), "{}", adapter.lines(Stream::Stderr).join("\n"));
+}
+
 /// Lets the contact centre go on for the time of a soak, with faults, and looks at the adapter meanwhile.
 fn endure(adapter: &mut Process, simulator: &Simulator, faults: &mut Faults) -> Health {
     let mut health = Health::default();
     let mut fault_s = 0;
-    let mut second = 0;
-    while second < duration_s() || handovers(adapter) < HANDOVERS {
-        assert!(second < 3 * duration_s(), "{} hand-overs only", handovers(adapter));
-        second += 1;
-        let happened = simulator.wait_until(DEADLINE, |counters| counters.updates >= second * UPDATES_PER_S);
-        assert!(happened, "{:?}", simulator.counters());
-        assert!(!adapter.has_ended(), "{}", adapter.lines(Stream::Stderr).join("\n"));
+    for second in 0..duration_s() {
+        one_second(adapter, simulator);
         health.look(adapter, simulator.counters().requests);
         if second >= fault_s {
             faults.one(simulator);
-            fault_s = second + 1 + faults.below(2 * FAULT_EVERY_S - 1);
+            let every_s = if faults.is_every_kind_known() { FAULT_EVERY_S } else { FIRST_FAULTS_EVERY_S };
+            fault_s = second + 1 + faults.below(2 * every_s - 1);
         }
     }
     health
+}
+
+/// Demands that the channels go on being replaced once nothing goes wrong any more, until there were enough hand-overs.
+fn recover(adapter: &mut Process, simulator: &Simulator) {
+    let enough = (handovers(adapter) + 3).max(HANDOVERS);
+    let mut seconds = 0;
+    while handovers(adapter) < enough {
+        assert!(seconds < DEADLINE.as_secs(), "{} hand-overs only", handovers(adapter));
+        one_second(adapter, simulator);
+        seconds += 1;
+    }
 }
 
 /// Every event, in the order of its partition.
@@ -163,24 +181,31 @@ fn a_soak_with_handovers_and_faults_loses_nothing_outside_gaps_and_nothing_grows
     let mut adapter = rig.start();
     adapter.wait_for_line(Stream::Stderr, "subscribed", DEADLINE);
     let health = endure(&mut adapter, rig.simulator(), &mut faults);
+    recover(&mut adapter, rig.simulator());
     let ended = rig::stop(&mut adapter, DEADLINE);
-    std::fs::write("/tmp/soak-stderr.txt", ended.stderr.join("\n")).unwrap(); // TEMP
+    std::fs::write(if is_full() { "/tmp/soak-full-stderr.txt" } else { "/tmp/soak-stderr.txt" }, ended.stderr.join("\n")).unwrap(); // TEMP
     health.dump(); // TEMP
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
     proofs::assert_laws(&ended);
     tell(&format!("soak: faults {:?}", faults.injected()));
-    let slope = health.slope_kib_per_min(warm_up());
-    tell(&format!(
-        "soak: resident memory {slope:+.1} KiB/min after {} s, {:?} KiB, {:?} file descriptors, {:?} threads, at most {} \
-         requests a minute",
-        warm_up().as_secs(),
-        health.resident_kib(warm_up()),
+    let (resident, slope) = health.slopes_kib_per_min(warm_up());
+    let (memory, files, threads) = (
+        health.anonymous_kib(warm_up()),
         health.open_files(warm_up()),
         health.threads(warm_up()),
+    );
+    tell(&format!(
+        "soak: resident memory {resident:+.1} KiB/min after {} s, of it anonymous {slope:+.1} KiB/min; first and last \
+         quarter by their medians: anonymous {memory} KiB, file descriptors {files}, threads {threads}; at most {} \
+         requests a minute",
+        warm_up().as_secs(),
         health.requests_per_min()
     ));
     assert_whole(&rig, broker, &topics, &ended);
     assert!(health.requests_per_min() <= 300);
     assert_eq!(rig.simulator().counters().throttled, 0);
+    assert!(faults.is_every_kind_known(), "{:?}", faults.injected());
+    assert!(files.last <= files.first + SPARE_FILES, "file descriptors: {files}");
+    assert_eq!(threads.last, threads.first, "threads");
     assert!(slope <= SLOPE_KIB_PER_MIN, "memory grows by {slope:.1} KiB a minute");
 }
