@@ -48,7 +48,8 @@ impl Delivered {
     pub fn of(key: String, event: &Value) -> Self {
         let text = |name: &str| {
             let text = event["origin"][name].as_str();
-            text.unwrap_or_else(|| panic!("no {name} in the origin of {event}")).to_owned()
+            text.unwrap_or_else(|| panic!("no {name} in the origin of {event}"))
+                .to_owned()
         };
         Self {
             name: (text("topic"), text("correlationId")),
@@ -91,7 +92,9 @@ impl Notified {
                 Kind::Notification => {
                     let frame = line.frame.as_deref().expect("a ground truth with frames");
                     let frame: Value = serde_json::from_str(frame).expect("a notification is JSON");
-                    let id = frame["metadata"]["CorrelationId"].as_str().expect("a correlation id");
+                    let id = frame["metadata"]["CorrelationId"]
+                        .as_str()
+                        .expect("a correlation id");
                     let name = (line.topic.clone().expect("a topic"), id.to_owned());
                     let sending = notified.sent.entry(name).or_default();
                     if sending.places.is_empty() {
@@ -109,7 +112,11 @@ impl Notified {
     pub fn against(&self, delivered: &[Delivered], gaps: &[Gap]) -> Outcome {
         let mut outcome = Outcome {
             sent: self.sent.len(),
-            sent_on_two: self.sent.values().filter(|sending| sending.places.len() > 1).count(),
+            sent_on_two: self
+                .sent
+                .values()
+                .filter(|sending| sending.places.len() > 1)
+                .count(),
             ..Outcome::default()
         };
         let mut times: HashMap<&Name, usize> = HashMap::new();
@@ -135,8 +142,12 @@ impl Notified {
         }
         for names in by_key.values() {
             for (place, early) in names.iter().enumerate() {
-                let late = names[place + 1..].iter().filter(|late| self.precedes(late, early));
-                outcome.inverted.extend(late.map(|late| ((*early).clone(), (*late).clone())));
+                let late = names[place + 1..]
+                    .iter()
+                    .filter(|late| self.precedes(late, early));
+                outcome
+                    .inverted
+                    .extend(late.map(|late| ((*early).clone(), (*late).clone())));
             }
         }
         outcome
@@ -147,10 +158,15 @@ impl Notified {
     fn precedes(&self, one: &Name, other: &Name) -> bool {
         let (one, other) = (&self.sent[one].places, &self.sent[other].places);
         let on_one = one.iter().any(|(connection, line)| {
-            other.iter().any(|(same, later)| connection == same && line < later)
+            other
+                .iter()
+                .any(|(same, later)| connection == same && line < later)
         });
         let last = one.iter().map(|(_, line)| *line).max();
-        let opened = other.iter().filter_map(|(connection, _)| self.opened.get(connection).copied()).min();
+        let opened = other
+            .iter()
+            .filter_map(|(connection, _)| self.opened.get(connection).copied())
+            .min();
         on_one || last < opened
     }
 }
@@ -217,7 +233,13 @@ mod tests {
         let missing = delivered(&["a", "b"]);
         assert_eq!(notified().against(&missing, &[gap("t", 6, 7)]).lost_in_gaps, 1);
         // what went out on two sockets is explained by the first time
-        assert_eq!(notified().against(&delivered(&["a", "c"]), &[gap("t", 5, 5)]).lost.len(), 1);
+        assert_eq!(
+            notified()
+                .against(&delivered(&["a", "c"]), &[gap("t", 5, 5)])
+                .lost
+                .len(),
+            1
+        );
         for other in [gap("other", 6, 7), gap("t", 2, 5), gap("t", 7, 8)] {
             assert_eq!(notified().against(&missing, &[other]).lost.len(), 1);
         }
@@ -226,7 +248,11 @@ mod tests {
     #[test]
     fn an_order_that_one_socket_or_the_connections_show_is_demanded() {
         for (ids, inverted) in [(["b", "c", "a"], 2), (["a", "c", "b"], 1)] {
-            assert_eq!(notified().against(&delivered(&ids), &[]).inverted.len(), inverted, "{ids:?}");
+            assert_eq!(
+                notified().against(&delivered(&ids), &[]).inverted.len(),
+                inverted,
+                "{ids:?}"
+            );
         }
     }
 }

@@ -459,7 +459,11 @@ mod tests {
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
         assert!((1..now).contains(&process.anonymous_bytes()));
         assert_eq!(process.threads(), 1);
-        assert!((3..16).contains(&process.open_files()), "{}", process.open_files());
+        assert!(
+            (3..16).contains(&process.open_files()),
+            "{}",
+            process.open_files()
+        );
         drop(process);
         assert!(!entry.exists());
     }

@@ -70,19 +70,33 @@ impl Faults {
 
     /// Lets one more thing go wrong; one of a kind that has not been there yet, while there is any.
     pub(super) fn one(&mut self, simulator: &Simulator) {
-        let mut kinds: Vec<_> = KINDS.iter().filter(|kind| !self.injected.contains_key(kind)).collect();
+        let mut kinds: Vec<_> = KINDS
+            .iter()
+            .filter(|kind| !self.injected.contains_key(kind))
+            .collect();
         if kinds.is_empty() {
             kinds.extend(&KINDS);
         }
         let place = self.chance.below(kinds.len() as u64);
         let (what, fault) = *kinds[usize::try_from(place).unwrap()];
         let Counters {
-            requests, connects, logins, ..
+            requests,
+            connects,
+            logins,
+            ..
         } = simulator.counters();
         let which = match what {
             "channel" => self.a_channel(simulator),
-            "api" => Some(format!("{}-{}", requests + 1, requests + 1 + self.chance.below(2))),
-            "connect" => Some(format!("{}-{}", connects + 1, connects + 1 + self.chance.below(2))),
+            "api" => Some(format!(
+                "{}-{}",
+                requests + 1,
+                requests + 1 + self.chance.below(2)
+            )),
+            "connect" => Some(format!(
+                "{}-{}",
+                connects + 1,
+                connects + 1 + self.chance.below(2)
+            )),
             _ => Some(format!("{}", logins + 1)),
         };
         // nobody listens: another time
@@ -109,5 +123,7 @@ impl Faults {
 }
 
 fn inject(simulator: &Simulator, what: &str, which: &str, fault: &str) {
-    simulator.inject(format!("{what}={which} {fault}").parse().unwrap()).unwrap();
+    simulator
+        .inject(format!("{what}={which} {fault}").parse().unwrap())
+        .unwrap();
 }

@@ -6,16 +6,27 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use support::Process;
-use support::trend::{median, slope};
+use support::trend::{median, slope, steady_slope};
 
 /// One look.
 struct Sample {
     at: Instant,
-    resident_bytes: u64,
     anonymous_bytes: u64,
     open_files: u64,
     threads: u64,
     requests: u64,
+}
+
+/// Parts of the time after the warm-up; steady growth shows in most.
+const PARTS: usize = 5;
+
+/// How fast something grows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Growth {
+    /// The slope of the least squares.
+    pub(super) overall_kib_per_min: f64,
+    /// What is left of it without steps: the median of the slopes of [`PARTS`] parts.
+    pub(super) steady_kib_per_min: f64,
 }
 
 /// See the module documentation.
@@ -42,7 +53,6 @@ impl Health {
     pub(super) fn look(&mut self, process: &Process, requests: u64) {
         self.samples.push(Sample {
             at: Instant::now(),
-            resident_bytes: process.resident_bytes(),
             anonymous_bytes: process.anonymous_bytes(),
             open_files: process.open_files(),
             threads: process.threads(),
@@ -50,26 +60,25 @@ impl Health {
         });
     }
 
-    pub(super) fn dump(&self) { let b=self.samples[0].at; let t: String = self.samples.iter().map(|s| format!("{:.1} {} {} {} {} {}\n", (s.at-b).as_secs_f64(), s.resident_bytes>>10, s.anonymous_bytes>>10, s.open_files, s.threads, s.requests)).collect(); std::fs::write(if support::drill::is_full() { "/tmp/soak-full-health.txt" } else { "/tmp/soak-health.txt" }, t).unwrap(); } // TEMP
     fn warm(&self, warm_up: Duration) -> &[Sample] {
         let begun = self.samples[0].at;
         let cold = self.samples.partition_point(|sample| sample.at - begun < warm_up);
         &self.samples[cold..]
     }
 
-    /// How fast the resident memory grows after the warm-up, in KiB a minute: all of it, and that which the process has
-    /// written itself.
-    pub(super) fn slopes_kib_per_min(&self, warm_up: Duration) -> (f64, f64) {
+    /// How fast the memory grows after the warm-up that the process has written itself.
+    pub(super) fn growth(&self, warm_up: Duration) -> Growth {
         let warm = self.warm(warm_up);
-        let of = |bytes: fn(&Sample) -> u64| {
-            let points = warm.iter().map(|sample| {
-                let minutes = (sample.at - warm[0].at).as_secs_f64() / 60.0;
-                let kib = u32::try_from(bytes(sample) >> 10).unwrap();
-                (minutes, f64::from(kib))
-            });
-            slope(&points.collect::<Vec<_>>())
-        };
-        (of(|sample| sample.resident_bytes), of(|sample| sample.anonymous_bytes))
+        let points = warm.iter().map(|sample| {
+            let minutes = (sample.at - warm[0].at).as_secs_f64() / 60.0;
+            let kib = u32::try_from(sample.anonymous_bytes >> 10).unwrap();
+            (minutes, f64::from(kib))
+        });
+        let points: Vec<(f64, f64)> = points.collect();
+        Growth {
+            overall_kib_per_min: slope(&points),
+            steady_kib_per_min: steady_slope(&points, PARTS),
+        }
     }
 
     /// Memory that the process has written itself, after the warm-up, in KiB.

@@ -38,8 +38,9 @@ const IDS: u64 = 500;
 const SPOOL_BYTES: u64 = 64 << 20;
 /// Largest frame in bytes; those of the contact centre are below 32 KiB.
 const MAX_FRAME_BYTES: u64 = 256 << 10;
-/// How fast memory may grow.
-const SLOPE_KIB_PER_MIN: f64 = 1e9;
+/// How fast memory may grow all the time. A frame of the contact centre has 2.5 KiB and there are 40 hand-overs and more a
+/// minute, so one frame that is kept for each is 100 KiB a minute, and one for each event 1,800.
+const STEADY_KIB_PER_MIN: f64 = 50.0;
 /// File descriptors by which two medians may differ: the sockets of a hand-over, a request, a segment of the spool.
 const SPARE_FILES: u64 = 4;
 /// Queues of the full form: so many that their topics leave room on the one channel for the conversations of a minute
@@ -53,6 +54,13 @@ fn duration_s() -> u64 {
 /// Time in which memory finds its size.
 fn warm_up() -> Duration {
     Duration::from_secs(if is_full() { 300 } else { 80 })
+}
+
+/// How fast memory may grow by least squares, in KiB a minute. Steps count here: the heap takes some 130 KiB at a time when a
+/// fault lets more frames wait than any before. One in the middle of the 100 s of the short form is 120 KiB a minute, of the
+/// 1,500 s of the full one 8, so there one frame for each hand-over is far beyond.
+fn overall_kib_per_min() -> f64 {
+    if is_full() { 40.0 } else { 400.0 }
 }
 
 fn rig(broker: &Broker) -> (Rig, Topics) {
@@ -74,7 +82,10 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
     let rig = Rig::new(options)
         .over_notifications()
         .with_kafka(broker.bootstrap_servers(), &topics)
-        .set("source.config.subscription.events", ["conversations", "statistics"].as_slice())
+        .set(
+            "source.config.subscription.events",
+            ["conversations", "statistics"].as_slice(),
+        )
         .set("source.config.subscription.detail_events", is_full())
         .set("source.config.subscription.max_channels", 1)
         .set("source.config.subscription.refresh_ms", 20_000)
@@ -95,7 +106,10 @@ fn rig(broker: &Broker) -> (Rig, Topics) {
 
 fn handovers(adapter: &Process) -> usize {
     let lines = adapter.lines(Stream::Stderr);
-    lines.iter().filter(|line| line.contains("channel replaced")).count()
+    lines
+        .iter()
+        .filter(|line| line.contains("channel replaced"))
+        .count()
 }
 
 /// Lets the contact centre go on for one more second of its own; fails if the adapter has ended.
@@ -103,7 +117,11 @@ fn one_second(adapter: &mut Process, simulator: &Simulator) {
     let updates = simulator.counters().updates + UPDATES_PER_S;
     let happened = simulator.wait_until(DEADLINE, |counters| counters.updates >= updates);
     assert!(happened, "{:?}", simulator.counters());
-    assert!(!adapter.has_ended(), "{}", adapter.lines(Stream::Stderr).join("\n"));
+    assert!(
+        !adapter.has_ended(),
+        "{}",
+        adapter.lines(Stream::Stderr).join("\n")
+    );
 }
 
 /// Lets the contact centre go on for the time of a soak, with faults, and looks at the adapter meanwhile.
@@ -115,7 +133,11 @@ fn endure(adapter: &mut Process, simulator: &Simulator, faults: &mut Faults) -> 
         health.look(adapter, simulator.counters().requests);
         if second >= fault_s {
             faults.one(simulator);
-            let every_s = if faults.is_every_kind_known() { FAULT_EVERY_S } else { FIRST_FAULTS_EVERY_S };
+            let every_s = if faults.is_every_kind_known() {
+                FAULT_EVERY_S
+            } else {
+                FIRST_FAULTS_EVERY_S
+            };
             fault_s = second + 1 + faults.below(2 * every_s - 1);
         }
     }
@@ -127,7 +149,11 @@ fn recover(adapter: &mut Process, simulator: &Simulator) {
     let enough = (handovers(adapter) + 3).max(HANDOVERS);
     let mut seconds = 0;
     while handovers(adapter) < enough {
-        assert!(seconds < DEADLINE.as_secs(), "{} hand-overs only", handovers(adapter));
+        assert!(
+            seconds < DEADLINE.as_secs(),
+            "{} hand-overs only",
+            handovers(adapter)
+        );
         one_second(adapter, simulator);
         seconds += 1;
     }
@@ -152,24 +178,36 @@ fn assert_whole(rig: &Rig, broker: &Broker, topics: &Topics, ended: &Ended) {
     let outcome = notified.against(&delivered(broker, topics), &gaps);
     let ambiguous = ended.count("/source/frames/handover_ambiguous");
     let session = |name: &str| ended.count(&format!("/source/session/{name}"));
+    let longest_ms = gaps.iter().filter_map(|gap| Some(gap.to_ms? - gap.from_ms)).max();
     tell(&format!(
-        "soak: {} notifications sent to open sockets, {} of them to two; {} lost, all inside the {} gaps, {} delivered \
-         again, {ambiguous} ambiguous; {} hand-overs, {} connects, {} requests, {} logins",
+        "soak: {} notifications sent to open sockets, {} of them to two; {} lost inside and {} outside the {} gaps, of \
+         which the longest is {} ms; {} delivered again, {ambiguous} ambiguous; {} hand-overs, {} connects, {} requests, {} logins",
         outcome.sent,
         outcome.sent_on_two,
         outcome.lost_in_gaps,
+        outcome.lost.len(),
         gaps.len(),
+        longest_ms.unwrap_or_default(),
         outcome.repeated.len(),
         session("handovers_total"),
         session("connects_total"),
         simulator.counters().requests,
         simulator.counters().logins,
     ));
-    assert!(outcome.lost.is_empty(), "{} lost: {:?}\n{gaps:#?}", outcome.lost.len(), outcome.lost);
+    assert!(
+        outcome.lost.is_empty(),
+        "{} lost: {:?}\n{gaps:#?}",
+        outcome.lost.len(),
+        outcome.lost
+    );
     assert_eq!(outcome.invented, []);
     assert_eq!(outcome.inverted, []);
     let repeated = i64::try_from(outcome.repeated.len()).unwrap();
-    assert!(repeated <= ambiguous, "{repeated} repeated: {:?}", outcome.repeated);
+    assert!(
+        repeated <= ambiguous,
+        "{repeated} repeated: {:?}",
+        outcome.repeated
+    );
     assert!(session("handovers_total") >= i64::try_from(HANDOVERS).unwrap());
 }
 
@@ -183,29 +221,38 @@ fn a_soak_with_handovers_and_faults_loses_nothing_outside_gaps_and_nothing_grows
     let health = endure(&mut adapter, rig.simulator(), &mut faults);
     recover(&mut adapter, rig.simulator());
     let ended = rig::stop(&mut adapter, DEADLINE);
-    std::fs::write(if is_full() { "/tmp/soak-full-stderr.txt" } else { "/tmp/soak-stderr.txt" }, ended.stderr.join("\n")).unwrap(); // TEMP
-    health.dump(); // TEMP
     assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
     proofs::assert_laws(&ended);
     tell(&format!("soak: faults {:?}", faults.injected()));
-    let (resident, slope) = health.slopes_kib_per_min(warm_up());
+    let growth = health.growth(warm_up());
     let (memory, files, threads) = (
         health.anonymous_kib(warm_up()),
         health.open_files(warm_up()),
         health.threads(warm_up()),
     );
     tell(&format!(
-        "soak: resident memory {resident:+.1} KiB/min after {} s, of it anonymous {slope:+.1} KiB/min; first and last \
-         quarter by their medians: anonymous {memory} KiB, file descriptors {files}, threads {threads}; at most {} \
-         requests a minute",
+        "soak: resident memory {:+.1} KiB/min by least squares after {} s, {:+.1} KiB/min of it steady; first and last \
+         quarter by their medians: {memory} KiB, file descriptors {files}, threads {threads}; at most {} requests a minute",
+        growth.overall_kib_per_min,
         warm_up().as_secs(),
+        growth.steady_kib_per_min,
         health.requests_per_min()
     ));
     assert_whole(&rig, broker, &topics, &ended);
     assert!(health.requests_per_min() <= 300);
     assert_eq!(rig.simulator().counters().throttled, 0);
     assert!(faults.is_every_kind_known(), "{:?}", faults.injected());
-    assert!(files.last <= files.first + SPARE_FILES, "file descriptors: {files}");
+    assert!(
+        files.last <= files.first + SPARE_FILES,
+        "file descriptors: {files}"
+    );
     assert_eq!(threads.last, threads.first, "threads");
-    assert!(slope <= SLOPE_KIB_PER_MIN, "memory grows by {slope:.1} KiB a minute");
+    assert!(
+        growth.steady_kib_per_min <= STEADY_KIB_PER_MIN,
+        "memory grows: {growth:?}"
+    );
+    assert!(
+        growth.overall_kib_per_min <= overall_kib_per_min(),
+        "memory grows: {growth:?}"
+    );
 }
