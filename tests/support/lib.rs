@@ -21,7 +21,7 @@ pub mod embedded;
 pub mod host;
 pub mod kafka;
 pub mod mock;
-pub mod notified;
+pub mod open_sockets;
 pub mod plugin;
 pub mod probe;
 pub mod process;

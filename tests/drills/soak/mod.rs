@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use simulator::{NotificationOptions, Options, Simulator};
 use support::drill::{is_full, tell};
-use support::notified::{Delivered, Notified};
+use support::open_sockets::{Delivered, OpenSockets};
 use support::rig::{self, Ended};
 use support::topics::gaps;
 use support::{Broker, Process, Rig, Stream, Topics, read_back};
@@ -172,11 +172,11 @@ fn delivered(broker: &Broker, topics: &Topics) -> Vec<Delivered> {
 fn assert_whole(rig: &Rig, broker: &Broker, topics: &Topics, ended: &Ended) {
     let simulator = rig.simulator();
     assert!(!simulator.counters().truth_truncated);
-    let notified = Notified::of(&simulator.truth());
+    let open_sockets = OpenSockets::of(&simulator.truth());
     let control = topics.read_control(broker.bootstrap_servers());
     proofs::assert_valid("control", &control);
     let gaps = gaps(&control);
-    let outcome = notified.against(&delivered(broker, topics), &gaps);
+    let outcome = open_sockets.against(&delivered(broker, topics), &gaps);
     let ambiguous = ended.count("/source/frames/handover_ambiguous");
     let session = |name: &str| ended.count(&format!("/source/session/{name}"));
     let longest_ms = gaps.iter().filter_map(|gap| Some(gap.to_ms? - gap.from_ms)).max();

@@ -25,7 +25,7 @@ struct Sending {
 
 /// The notifications of a ground truth.
 #[derive(Debug, Default)]
-pub struct Notified {
+pub struct OpenSockets {
     sent: BTreeMap<Name, Sending>,
     /// The line at which each connection was opened.
     opened: HashMap<u64, u64>,
@@ -77,17 +77,17 @@ pub struct Outcome {
     pub inverted: Vec<(Name, Name)>,
 }
 
-impl Notified {
+impl OpenSockets {
     /// Reads the ground truth.
     ///
     /// # Panics
     /// If it lacks the text of a notification.
     pub fn of(truth: &[TruthLine]) -> Self {
-        let mut notified = Self::default();
+        let mut open_sockets = Self::default();
         for line in truth {
             match line.kind {
                 Kind::Connected => {
-                    notified.opened.insert(line.connection, line.n);
+                    open_sockets.opened.insert(line.connection, line.n);
                 }
                 Kind::Notification => {
                     let frame = line.frame.as_deref().expect("a ground truth with frames");
@@ -96,7 +96,7 @@ impl Notified {
                         .as_str()
                         .expect("a correlation id");
                     let name = (line.topic.clone().expect("a topic"), id.to_owned());
-                    let sending = notified.sent.entry(name).or_default();
+                    let sending = open_sockets.sent.entry(name).or_default();
                     if sending.places.is_empty() {
                         sending.first_us = line.sent_us.expect("the time of a frame");
                     }
@@ -105,7 +105,7 @@ impl Notified {
                 _ => {}
             }
         }
-        notified
+        open_sockets
     }
 
     /// Holds the deliveries, in the order of each key, and the gaps against what was sent.
@@ -197,8 +197,8 @@ mod tests {
     }
 
     /// A hand-over from connection 1 to 2: `b` on both.
-    fn notified() -> Notified {
-        Notified::of(&[
+    fn open_sockets() -> OpenSockets {
+        OpenSockets::of(&[
             line(1, Kind::Connected, 1, ""),
             line(2, Kind::Notification, 1, "a"),
             line(3, Kind::Connected, 2, ""),
@@ -221,27 +221,30 @@ mod tests {
 
     #[test]
     fn what_was_sent_on_two_sockets_is_awaited_once() {
-        let outcome = notified().against(&delivered(&["a", "b", "c"]), &[]);
+        let outcome = open_sockets().against(&delivered(&["a", "b", "c"]), &[]);
         assert_eq!((outcome.sent, outcome.sent_on_two), (3, 1));
         assert!(outcome.lost.is_empty() && outcome.repeated.is_empty() && outcome.inverted.is_empty());
-        let outcome = notified().against(&delivered(&["a", "b", "b", "c", "d"]), &[]);
+        let outcome = open_sockets().against(&delivered(&["a", "b", "b", "c", "d"]), &[]);
         assert_eq!((outcome.repeated.len(), outcome.invented.len()), (1, 1));
     }
 
     #[test]
     fn only_a_gap_of_its_topic_and_time_explains_what_is_missing() {
         let missing = delivered(&["a", "b"]);
-        assert_eq!(notified().against(&missing, &[gap("t", 6, 7)]).lost_in_gaps, 1);
+        assert_eq!(
+            open_sockets().against(&missing, &[gap("t", 6, 7)]).lost_in_gaps,
+            1
+        );
         // what went out on two sockets is explained by the first time
         assert_eq!(
-            notified()
+            open_sockets()
                 .against(&delivered(&["a", "c"]), &[gap("t", 5, 5)])
                 .lost
                 .len(),
             1
         );
         for other in [gap("other", 6, 7), gap("t", 2, 5), gap("t", 7, 8)] {
-            assert_eq!(notified().against(&missing, &[other]).lost.len(), 1);
+            assert_eq!(open_sockets().against(&missing, &[other]).lost.len(), 1);
         }
     }
 
@@ -249,7 +252,7 @@ mod tests {
     fn an_order_that_one_socket_or_the_connections_show_is_demanded() {
         for (ids, inverted) in [(["b", "c", "a"], 2), (["a", "c", "b"], 1)] {
             assert_eq!(
-                notified().against(&delivered(&ids), &[]).inverted.len(),
+                open_sockets().against(&delivered(&ids), &[]).inverted.len(),
                 inverted,
                 "{ids:?}"
             );
