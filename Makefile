@@ -40,7 +40,7 @@ bench: check-prerequisites
 	cargo build --release --workspace --locked
 	$${CARGO_TARGET_DIR:-target}/release/bench
 
-# every drill in full size: kills, outages, full disks, a process that stands still, minutes of each; DRILL_SEED repeats the instants of the kills
+# every drill in full size: kills, outages, full disks, a process that stands still, minutes of each, half an hour of channels with faults; DRILL_SEED repeats the instants of kills and faults
 drill: check-prerequisites
 	cargo build --workspace --locked
 	DRILLS=full REQUIRE_BROKER=1 cargo test -p integration-tests --locked --no-fail-fast --test kill --test drills

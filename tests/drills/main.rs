@@ -1,8 +1,8 @@
-//! Outages, full disks and processes that stand still over a spool on disk, with a real Kafka: nothing is lost that was
-//! read.
+//! Outages, full disks, processes that stand still, and a long time of hand-overs and faults, over a spool on disk, with a
+//! real Kafka: nothing is lost that was read.
 //!
 //! Responsible for the time while the destination is away. Refuses to take the adapter's word: topics are held against the
-//! ground truth. The tests take turns on a broker of their own, since they stop it; `make drill` makes the outages longer.
+//! ground truth. The tests that stop their broker take turns on it; `make drill` makes the outages longer.
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod disk;
@@ -17,6 +17,7 @@ mod scene;
 )]
 #[path = "../exactly_once/scene.rs"]
 mod shard;
+mod soak;
 mod stopped;
 
 use std::time::Duration;

@@ -24,6 +24,7 @@ pub mod host;
 pub mod kafka;
 pub mod mock;
 pub mod notified;
+pub mod open_sockets;
 pub mod plugin;
 pub mod probe;
 pub mod process;
@@ -36,6 +37,7 @@ pub mod signature;
 pub mod tls;
 pub mod told;
 pub mod topics;
+pub mod trend;
 
 mod captured;
 mod frames;

@@ -194,6 +194,15 @@ impl Process {
         self.memory("VmRSS")
     }
 
+    /// The part of it that the process has written itself, in bytes (`RssAnon`): heap and stacks without the pages of its
+    /// program and of files, which come in as they are first used.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn anonymous_bytes(&self) -> u64 {
+        self.memory("RssAnon")
+    }
+
     /// The most memory that the process has held, in bytes (`VmHWM`).
     ///
     /// # Panics
@@ -202,13 +211,37 @@ impl Process {
         self.memory("VmHWM")
     }
 
+    /// Threads of the process now.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn threads(&self) -> u64 {
+        self.status("Threads")
+    }
+
+    /// File descriptors that the process has open now.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn open_files(&self) -> u64 {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.id()));
+        let count = entries.map(Iterator::count).unwrap_or_default();
+        assert!(count > 0, "no file descriptors{}", self.last_words());
+        count as u64
+    }
+
     fn memory(&self, field: &str) -> u64 {
+        self.status(field) * 1024
+    }
+
+    /// A number of `/proc/PID/status`, in KiB where it is one of memory.
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let kib = status.lines().find_map(|line| {
-            let value = line.strip_prefix(field)?.strip_prefix(':')?;
-            value.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        let number = status.lines().find_map(|line| {
+            let value = line.strip_prefix(field)?.strip_prefix(':')?.trim();
+            value.strip_suffix(" kB").unwrap_or(value).parse::<u64>().ok()
         });
-        kib.unwrap_or_else(|| panic!("no {field}{}", self.last_words())) * 1024
+        number.unwrap_or_else(|| panic!("no {field}{}", self.last_words()))
     }
 
     /// Every line kept of the stream so far, without line ends.
@@ -424,6 +457,13 @@ mod tests {
         assert!(entry.exists());
         let (now, peak) = (process.resident_bytes(), process.peak_resident_bytes());
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
+        assert!((1..now).contains(&process.anonymous_bytes()));
+        assert_eq!(process.threads(), 1);
+        assert!(
+            (3..16).contains(&process.open_files()),
+            "{}",
+            process.open_files()
+        );
         drop(process);
         assert!(!entry.exists());
     }

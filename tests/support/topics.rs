@@ -217,6 +217,10 @@ impl DeadLetter {
 pub struct Gap {
     /// Why.
     pub cause: String,
+    /// What was not listened to, as its first record names it.
+    pub topics: Vec<String>,
+    /// How many topics more it was, without their names.
+    pub topics_omitted: u64,
     /// Start in milliseconds since 1970 UTC.
     pub from_ms: i64,
     /// End in milliseconds since 1970 UTC; none while it is open.
@@ -230,6 +234,11 @@ impl Gap {
     pub fn contains(&self, at_us: u64) -> bool {
         let at_us = i64::try_from(at_us).expect("a time of this era");
         self.from_ms * 1000 <= at_us && self.to_ms.is_none_or(|to_ms| at_us <= to_ms * 1000)
+    }
+
+    /// Whether a topic is among those that were not listened to, or may be, since not all are named.
+    pub fn is_of(&self, topic: &str) -> bool {
+        self.topics_omitted > 0 || self.topics.iter().any(|named| stands_for(named, topic))
     }
 }
 
@@ -250,6 +259,8 @@ pub fn gaps(control: &[Value]) -> Vec<Gap> {
                 );
                 gaps.push(Gap {
                     cause: text(record, "/cause").to_owned(),
+                    topics: texts(&record["topics"]),
+                    topics_omitted: record["topicsOmitted"].as_u64().unwrap_or_default(),
                     from_ms: moment(text(record, "/from")),
                     to_ms: None,
                     frames_dropped: number(record, "/framesDropped"),
@@ -268,6 +279,20 @@ pub fn gaps(control: &[Value]) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+/// Whether a topic as it was asked for, perhaps a combined one (`PREFIX?SUFFIX&SUFFIX`), stands for another.
+fn stands_for(asked: &str, topic: &str) -> bool {
+    let Some((prefix, suffixes)) = asked.split_once('?') else {
+        return asked == topic;
+    };
+    let rest = topic.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+    rest.is_some_and(|rest| suffixes.split('&').any(|suffix| suffix == rest))
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn moment(text: &str) -> i64 {
@@ -303,6 +328,21 @@ mod tests {
         let start = u64::try_from(found[0].from_ms).unwrap() * 1000;
         assert!(found[0].contains(start) && found[0].contains(start + 2000));
         assert!(!found[0].contains(start - 1) && !found[0].contains(start + 2001));
+    }
+
+    #[test]
+    fn a_gap_is_of_what_it_names_of_what_a_combined_topic_stands_for_and_of_all_if_it_omits_some() {
+        let mut opened = record("gap_opened", None);
+        opened["topics"] = json!(["v2.users.u?presence&station", "v2.users.v.presence"]);
+        let named = gaps(&[opened.clone()]).remove(0);
+        for topic in ["v2.users.u.presence", "v2.users.u.station", "v2.users.v.presence"] {
+            assert!(named.is_of(topic), "{topic}");
+        }
+        for topic in ["v2.users.u.activity", "v2.users.v.station", "v2.users.upresence"] {
+            assert!(!named.is_of(topic), "{topic}");
+        }
+        opened["topicsOmitted"] = json!(1);
+        assert!(gaps(&[opened]).remove(0).is_of("v2.users.w.presence"));
     }
 
     #[test]
