@@ -15,6 +15,7 @@ mod reconstruct;
 use std::borrow::Cow;
 
 pub(crate) use legs::COMMUNICATIONS;
+pub(crate) use participants::topic_medium;
 pub use reconstruct::{reconstruct, reconstruct_text};
 
 use crate::decode::{Fault, Scratch, Transport};

@@ -43,7 +43,7 @@ const MEDIA: [&str; COMMUNICATIONS.len()] = [
 ];
 
 /// Returns the medium that the end of a topic names, in any case.
-pub(super) fn topic_medium(name: &str) -> Option<&'static str> {
+pub(crate) fn topic_medium(name: &str) -> Option<&'static str> {
     let place = COMMUNICATIONS
         .iter()
         .position(|array| array.eq_ignore_ascii_case(name));

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::interruptions::{Interruptions, Part};
+use super::interruptions::{History, Interruptions, Part};
 use super::status::Status;
 use crate::admission::{Admission, Frame, Outcome, Room};
+use crate::backfill::Report;
 use crate::clock::Clock;
 use crate::gap::{Cause, Detail, Gap, LossKind, Origin};
 use crate::queue::{Ending, Queue};
@@ -97,6 +98,12 @@ impl Intake {
     /// Puts a spool between admission and queue, in which `found` was.
     pub(crate) fn with_spool(mut self, writer: Writer, found: Recovered) -> Self {
         (self.writer, self.found) = (Some(writer), Some(found));
+        self
+    }
+
+    /// Says what becomes of gaps that are over.
+    pub(crate) fn with_history(mut self, history: History) -> Self {
+        self.interruptions.set_history(history);
         self
     }
 
@@ -194,6 +201,19 @@ impl Intake {
         let unwritten_us = self.writer.as_ref().and_then(Writer::unwritten_since_us);
         let from_us = unwritten_us.map_or(from_us, |unwritten_us| unwritten_us.min(from_us));
         self.absent(Cause::Stopped, detail, from_us, now_us);
+    }
+
+    /// Closes the gap that has waited longest for the history.
+    pub(super) fn filled(&mut self, report: Report) {
+        let now_us = self.clock.now_us();
+        self.interruptions.filled(&mut self.admission, report, now_us);
+    }
+
+    /// Closes the gaps that wait for the history and will not get it from this process; a spool keeps them for the next.
+    pub(super) fn end_waiting(&mut self) {
+        while self.writer.is_none() && self.interruptions.waiting().is_some() {
+            self.filled(Report::skipped("the source ended before"));
+        }
     }
 
     /// Returns the cause of a gap for want of room, and its words.
@@ -358,6 +378,14 @@ impl Intake {
         self.writer
             .as_ref()
             .is_none_or(|writer| !writer.is_blocked() && writer.store().is_below(share))
+    }
+
+    /// Says whether the spool, or the queue where there is none, is below `share` of its bound.
+    pub(super) fn is_calm(&self, share: f64) -> bool {
+        match self.writer {
+            Some(_) => self.has_room(share),
+            None => self.queue.is_below(share),
+        }
     }
 
     /// Makes control records of what there is to say about the spool.

@@ -66,6 +66,8 @@ pub struct StatusSnapshot {
     pub gaps_total: u64,
     /// Gaps that are still open.
     pub gaps_open: u64,
+    /// Gaps that are over and whose closing records wait for the history.
+    pub gaps_waiting: u64,
     /// Stops of the reader because the queue was full.
     pub stalls_total: u64,
     /// Text of the last failure; stays after recovery.

@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// Takes queue and times from the segments; the work behind a conversation is none of it.
     fn read_segments(&mut self, segments: &'a str) {
         let mut is_open = false;
-        let (mut first, mut last): (Option<(i64, &str)>, Option<(i64, &str)>) = (None, None);
+        let (mut first, mut last) = (None::<(i64, &str)>, None::<(i64, &str)>);
         json::for_each_element(segments, |token| {
             let member = |name: &str| json::member(token, name);
             let is_wrapup = member("segmentType")

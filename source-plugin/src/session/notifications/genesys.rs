@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::ExposeSecret as _;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
 use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
-use crate::rest::{self, Rest, RestError, Whose};
+use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
 use crate::transport::events::{ConnectError, Connector};
 use crate::transport::proxy::Proxies;
@@ -272,6 +273,10 @@ impl Platform for Genesys {
             }
             failure
         })
+    }
+
+    async fn past(&self, pages: &mut DetailsPages) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        pages.next(&self.rest).await
     }
 
     fn discard_token(&self) {

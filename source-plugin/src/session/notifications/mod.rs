@@ -5,6 +5,7 @@
 //! on ends them all.
 
 mod answered;
+mod backfill;
 mod board;
 mod exchange;
 pub(crate) mod genesys;
@@ -26,16 +27,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::Instant;
 
+use self::backfill::Backfill;
 use self::board::{Board, Shared};
 use self::listener::{End, Listener};
 use self::platform::{Platform, Shares};
 use self::wire::Wire;
 use super::failure::Failure;
 use super::intake::Intake;
+use super::interruptions::History;
 use super::outage::Outage;
 use super::status::State;
 use super::{CLOSE_NORMAL, Command, RESUME_BELOW, closed, stop};
@@ -56,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) reconnect: Policy,
     /// Time between two looks at who is a member of what.
     pub(crate) refresh: Duration,
+    /// Whether the history is asked for what gaps have cost, and the longest conversation of it, in bytes.
+    pub(crate) backfill: Option<usize>,
 }
 
 /// See the module documentation.
@@ -67,17 +72,28 @@ pub(crate) struct Fleet<P, R> {
     /// What each listener is to listen to.
     shares: Vec<watch::Sender<Arc<[String]>>>,
     spare: Arc<Semaphore>,
+    /// Rung when a gap waits for the history.
+    bell: Arc<Notify>,
+    /// The one who asks it, once there is a plan.
+    backfill: JoinSet<()>,
 }
 
 impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
     pub(crate) fn new(platform: P, intake: Intake, settings: Settings, rng: R) -> Self {
+        let bell = Arc::new(Notify::new());
+        let history = match settings.backfill {
+            Some(_) => History::Asked(Arc::clone(&bell)),
+            None => History::Off,
+        };
         Self {
             platform: Rc::new(platform),
-            shared: Rc::new(RefCell::new(Board::new(intake))),
+            shared: Rc::new(RefCell::new(Board::new(intake.with_history(history)))),
             settings,
             rng,
             shares: Vec::new(),
             spare: Arc::new(Semaphore::new(MAX_CHANNELS)),
+            bell,
+            backfill: JoinSet::new(),
         }
     }
 
@@ -97,6 +113,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 tracing::error!(error = ending.message, "source gives up");
                 let intake = &mut self.shared.borrow_mut().intake;
                 intake.status.enter(State::Failed);
+                intake.end_waiting();
                 intake.publish();
                 intake.queue.end(ending);
                 return;
@@ -120,6 +137,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
             Err(ending) => return ending,
         };
         self.follow(shares, listeners, halt);
+        self.start_backfill();
         let mut is_told = false;
         let mut refresh_at = Instant::now() + self.settings.refresh;
         loop {
@@ -127,6 +145,13 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 Some(ended) = listeners.join_next() => {
                     if let Some(ending) = failed(ended) {
                         return ending;
+                    }
+                }
+                Some(ended) = self.backfill.join_next() => {
+                    if let Err(error) = ended
+                        && let Ok(panic) = error.try_into_panic()
+                    {
+                        std::panic::resume_unwind(panic);
                     }
                 }
                 shares = self.platform.changed() => self.follow(shares, listeners, halt),
@@ -218,6 +243,22 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         listeners.spawn_local(listener.run());
     }
 
+    fn start_backfill(&mut self) {
+        let Some(max_frame_bytes) = self.settings.backfill else {
+            return;
+        };
+        let mut rng = R::from_rng(&mut self.rng);
+        let backfill = Backfill {
+            platform: Rc::clone(&self.platform),
+            shared: Rc::clone(&self.shared),
+            bell: Arc::clone(&self.bell),
+            max_frame_bytes,
+            dice: Box::new(move || R::from_rng(&mut rng)),
+            is_told: false,
+        };
+        self.backfill.spawn_local(backfill.run());
+    }
+
     fn backoff(&mut self, policy: Policy) -> Backoff<R> {
         Backoff::new(policy, R::from_rng(&mut self.rng))
     }
@@ -227,6 +268,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         tracing::info!("draining: no longer reading");
         self.shared.borrow().intake.status.enter(State::Draining);
         halt.send_replace(true);
+        self.backfill.abort_all();
         let mut wires: Vec<Wire> = Vec::new();
         while let Some(ended) = listeners.join_next().await {
             if let Ok(End::Stopped(left)) = ended {
@@ -245,6 +287,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 board.intake.listening(now_us);
                 board.intake.stopped(from_us, now_us);
             }
+            board.intake.end_waiting();
             board.intake.publish();
         }
         // The host commits meanwhile, which makes room; at its deadline it gets the end without this.

@@ -26,6 +26,7 @@ use crate::dedup;
 use crate::gap::Origin;
 use crate::queue::{Bounds, NoRecords, PullLimits, Queue};
 use crate::record::Kind;
+use crate::rest::RestError;
 use crate::session::status::{Status, StatusSnapshot};
 use crate::session::{Command, Failure, Intake};
 use crate::transport::events::Connector;
@@ -37,6 +38,7 @@ pub(super) struct Options {
     pub(super) shares: Vec<Vec<&'static str>>,
     pub(super) life: Duration,
     pub(super) max_records: usize,
+    pub(super) is_backfilling: bool,
 }
 
 impl Default for Options {
@@ -45,6 +47,7 @@ impl Default for Options {
             shares: vec![vec!["t1", "t2"]],
             life: Duration::from_secs(86_400),
             max_records: 100_000,
+            is_backfilling: false,
         }
     }
 }
@@ -149,6 +152,7 @@ impl Rig {
                 stable: Duration::from_secs(30),
             },
             refresh: Duration::from_secs(300),
+            backfill: options.is_backfilling.then_some(65_536),
         };
         let (commands, _) = watch::channel(Command::Run);
         Self {
@@ -224,6 +228,11 @@ impl Rig {
             topic: topic.to_owned(),
             reason: reason.to_owned(),
         });
+    }
+
+    /// Answers the next query of the history.
+    pub(super) fn remember(&self, answer: Result<Vec<Value>, RestError>) {
+        self.script.borrow_mut().history.push_back(answer);
     }
 
     pub(super) fn permit_all(&self) {

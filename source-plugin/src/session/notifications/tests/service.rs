@@ -1,11 +1,12 @@
 //! The scripted notification service itself: channels, subscriptions, and sockets over pipes that answer pings.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use crate::rest::{DetailsPages, RestError};
 use crate::session::Failure;
 use crate::transport::events::Connector;
 use crate::transport::socket::Socket;
@@ -58,6 +60,8 @@ pub(super) struct Script {
     pub(super) rejected: Vec<Rejected>,
     pub(super) servers: Vec<Server>,
     pub(super) discarded_tokens: usize,
+    /// What the next queries of the history are answered; then nothing.
+    pub(super) history: VecDeque<Result<Vec<Value>, RestError>>,
 }
 
 #[derive(Clone)]
@@ -131,6 +135,14 @@ impl Platform for Scripted {
         };
         self.acceptor.try_send((number, theirs, said)).unwrap();
         Ok(self.connector.upgrade(Box::new(ours)).await?)
+    }
+
+    async fn past(&self, pages: &mut DetailsPages) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let answer = self.script.borrow_mut().history.pop_front();
+        let rows = answer.unwrap_or_else(|| Ok(Vec::new()))?;
+        let raw = rows.iter().map(|row| to_raw_value(row).unwrap());
+        Ok(pages.take(raw.collect()))
     }
 
     fn discard_token(&self) {
