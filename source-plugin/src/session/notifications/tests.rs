@@ -1,5 +1,6 @@
 //! Listeners against a scripted service over in-memory pipes, under paused time, with the real admission and queue.
 
+mod backfill;
 mod rig;
 mod service;
 

@@ -138,6 +138,9 @@ impl Platform for Scripted {
     }
 
     async fn past(&self, pages: &mut DetailsPages) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        if pages.next_page().is_none() {
+            return Ok(None);
+        }
         tokio::time::sleep(Duration::from_millis(30)).await;
         let answer = self.script.borrow_mut().history.pop_front();
         let rows = answer.unwrap_or_else(|| Ok(Vec::new()))?;
