@@ -5,6 +5,7 @@
     reason = "a test reports a broken environment by panicking"
 )]
 
+mod backfill;
 mod centre;
 mod handovers;
 mod losses;
