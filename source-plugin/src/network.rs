@@ -181,6 +181,7 @@ impl Feed {
                 rest,
                 wishes.clone(),
                 sockets,
+                Arc::clone(status),
             ))));
         }
         let url = config.endpoints.events.clone();

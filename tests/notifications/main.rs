@@ -7,6 +7,7 @@
 
 mod backfill;
 mod centre;
+mod following;
 mod handovers;
 mod losses;
 mod proofs;

@@ -27,6 +27,7 @@ fn without_a_word_every_queue_is_meant_with_its_conversations() {
             kinds: BTreeSet::from([Kind::Conversations]),
             topics: vec![],
             detail_events: false,
+            follow_after_end: Duration::from_secs(300),
             refresh: Duration::from_secs(300),
             max_channels: 19,
         }

@@ -3,7 +3,7 @@
 //! Responsible for what REST answers mean to a listener. Refuses a socket address that would send its credential in the
 //! clear. Invariant: no `connectUri` leaves it but into a connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::lookup;
 use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
 use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
+use crate::session::status::Status;
 use crate::transport::events::{ConnectError, Connector};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
@@ -41,6 +42,9 @@ const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
 
 /// Time between two looks at which conversations are to be let go.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// Shortest such time, where conversations are let go at their end.
+const MIN_EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// What sockets are opened with.
 pub(crate) struct Sockets {
@@ -71,22 +75,46 @@ pub(crate) struct Genesys {
     planned: RefCell<Option<Planned>>,
     /// A conversation is to be followed.
     sighted: Notify,
+    /// One is, and its topics are not told yet.
+    is_news: Cell<bool>,
+    status: Arc<Status>,
 }
 
 impl Genesys {
-    pub(crate) fn new(rest: Rest, wishes: Wishes, sockets: Sockets) -> Self {
+    pub(crate) fn new(rest: Rest, wishes: Wishes, sockets: Sockets, status: Arc<Status>) -> Self {
         Self {
             rest,
             wishes,
             sockets,
             planned: RefCell::default(),
             sighted: Notify::new(),
+            is_news: Cell::new(false),
+            status,
         }
     }
 
     /// Time between two looks at who is a member of what.
     pub(crate) fn refresh(&self) -> Duration {
         self.wishes.refresh
+    }
+
+    /// Lets go of conversations that have ended; says whether there were any.
+    fn let_go(&self) -> bool {
+        let now_ms = self.sockets.clock.uptime_ms();
+        let mut guard = self.planned.borrow_mut();
+        let Some(followed) = guard.as_mut().and_then(|planned| planned.followed.as_mut()) else {
+            return false;
+        };
+        let is_any = followed.expire(now_ms) > 0;
+        self.show(followed);
+        is_any
+    }
+
+    fn show(&self, followed: &Followed) {
+        self.status.update(|figures| {
+            figures.conversations_followed = followed.len() as u64;
+            figures.conversations_left_out_total = followed.left_out();
+        });
     }
 
     async fn first_plan(&self) -> Result<Shares, Failure> {
@@ -158,6 +186,7 @@ impl Platform for Genesys {
             return self.first_plan().await;
         }
         let directory = lookup::directory(&self.rest, &self.wishes).await?;
+        self.let_go();
         let (plan, faults) = plan::replan(&self.wishes, &directory);
         let mut guard = self.planned.borrow_mut();
         let Some(planned) = guard.as_mut() else {
@@ -178,16 +207,17 @@ impl Platform for Genesys {
     }
 
     async fn changed(&self) -> Shares {
+        let expire_every = EXPIRE_EVERY.min(self.wishes.follow_after_end.max(MIN_EXPIRE_EVERY));
         loop {
-            let sighted = tokio::time::timeout(EXPIRE_EVERY, self.sighted.notified()).await;
-            if sighted.is_ok() {
+            // Kept beside the bell: whoever waits here may be called away at any time.
+            if !self.is_news.get() {
+                let _rung = tokio::time::timeout(expire_every, self.sighted.notified()).await;
+            }
+            if self.is_news.get() {
                 tokio::time::sleep(FOLLOW_WITHIN).await;
             }
-            let now_ms = self.sockets.clock.uptime_ms();
-            let mut guard = self.planned.borrow_mut();
-            if let Some(planned) = guard.as_mut()
-                && let Some(followed) = &mut planned.followed
-                && (followed.expire(now_ms) > 0 || sighted.is_ok())
+            if self.let_go() | self.is_news.take()
+                && let Some(planned) = self.planned.borrow_mut().as_mut()
             {
                 return planned.spread();
             }
@@ -205,13 +235,18 @@ impl Platform for Genesys {
             return;
         };
         match followed.seen(&sighting.conversation_id, sighting.standing, now_ms) {
-            Follow::Added => self.sighted.notify_one(),
+            Follow::Added => {
+                self.is_news.set(true);
+                self.sighted.notify_one();
+            }
             Follow::LeftOut if followed.left_out() == 1 => {
                 let most = followed.most();
                 tracing::warn!(most, "conversations over the quota are not followed");
             }
-            Follow::LeftOut | Follow::Unchanged => {}
+            Follow::LeftOut => {}
+            Follow::Unchanged => return,
         }
+        self.show(followed);
     }
 
     async fn create_channel(&self) -> Result<Channel, Failure> {

@@ -25,7 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, join_all};
 use rand::{Rng, SeedableRng};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
@@ -35,6 +36,7 @@ use self::backfill::Backfill;
 use self::board::{Board, Shared};
 use self::listener::{End, Listener};
 use self::platform::{Platform, Shares};
+use self::standby::answered;
 use self::wire::Wire;
 use super::failure::Failure;
 use super::intake::Intake;
@@ -139,6 +141,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         self.follow(shares, listeners, halt);
         self.start_backfill();
         let mut is_told = false;
+        let mut planning: Option<LocalBoxFuture<'static, Result<Shares, Failure>>> = None;
         let mut refresh_at = Instant::now() + self.settings.refresh;
         loop {
             tokio::select! {
@@ -155,10 +158,18 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                     }
                 }
                 shares = self.platform.changed() => self.follow(shares, listeners, halt),
-                () = tokio::time::sleep_until(refresh_at) => {
-                    match self.platform.plan().await {
+                () = tokio::time::sleep_until(refresh_at), if planning.is_none() => {
+                    // Beside the rest: in a large organisation it takes minutes.
+                    let platform = Rc::clone(&self.platform);
+                    planning = Some(async move { platform.plan().await }.boxed_local());
+                }
+                planned = answered(&mut planning) => {
+                    (planning, refresh_at) = (None, Instant::now() + self.settings.refresh);
+                    match planned {
                         Ok(shares) => {
-                            is_told = false;
+                            if std::mem::take(&mut is_told) {
+                                tracing::info!("topics looked up again");
+                            }
                             self.follow(shares, listeners, halt);
                         }
                         Err(failure) if !is_told => {
@@ -167,7 +178,6 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                         }
                         Err(_) => {}
                     }
-                    refresh_at = Instant::now() + self.settings.refresh;
                 }
             }
         }
