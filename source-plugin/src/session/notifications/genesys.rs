@@ -4,6 +4,7 @@
 //! clear. Invariant: no `connectUri` leaves it but into a connection.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
-use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
+use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
 use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::status::Status;
@@ -61,6 +62,10 @@ pub(crate) struct Sockets {
 struct Planned {
     spread: Spread,
     plan: Plan,
+    /// What it was planned from.
+    directory: Rc<Directory>,
+    /// Not all of that could be read the last time.
+    is_kept: bool,
     followed: Option<Followed>,
     /// What was said of it last, so that it is said once.
     faults: Vec<String>,
@@ -151,6 +156,8 @@ impl Genesys {
         let mut planned = Planned {
             spread: Spread::new(self.wishes.max_channels),
             plan,
+            directory: Rc::new(directory),
+            is_kept: false,
             followed,
             faults: Vec::new(),
             left_out: 0,
@@ -185,8 +192,14 @@ impl Platform for Genesys {
         if self.planned.borrow().is_none() {
             return self.first_plan().await;
         }
-        let directory = lookup::directory(&self.rest, &self.wishes).await?;
+        let known = self
+            .planned
+            .borrow()
+            .as_ref()
+            .map(|planned| Rc::clone(&planned.directory));
+        let refreshed = lookup::refresh(&self.rest, &self.wishes, &known.unwrap_or_default()).await;
         self.let_go();
+        let directory = refreshed.directory;
         let (plan, faults) = plan::replan(&self.wishes, &directory);
         let mut guard = self.planned.borrow_mut();
         let Some(planned) = guard.as_mut() else {
@@ -202,7 +215,17 @@ impl Platform for Genesys {
         if let Some(followed) = &mut planned.followed {
             followed.bound(&plan);
         }
-        planned.plan = plan;
+        let was_kept = std::mem::replace(&mut planned.is_kept, refreshed.kept > 0);
+        match refreshed.failure {
+            Some(error) if !was_kept => tracing::warn!(
+                %error,
+                kept = refreshed.kept,
+                "queues, users or members cannot be looked up again: those that are known stay"
+            ),
+            None if was_kept => tracing::info!("queues, users and members are looked up again"),
+            _ => {}
+        }
+        (planned.plan, planned.directory) = (plan, Rc::new(directory));
         Ok(planned.spread())
     }
 

@@ -140,7 +140,6 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         };
         self.follow(shares, listeners, halt);
         self.start_backfill();
-        let mut is_told = false;
         let mut planning: Option<LocalBoxFuture<'static, Result<Shares, Failure>>> = None;
         let mut refresh_at = Instant::now() + self.settings.refresh;
         loop {
@@ -166,17 +165,8 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 planned = answered(&mut planning) => {
                     (planning, refresh_at) = (None, Instant::now() + self.settings.refresh);
                     match planned {
-                        Ok(shares) => {
-                            if std::mem::take(&mut is_told) {
-                                tracing::info!("topics looked up again");
-                            }
-                            self.follow(shares, listeners, halt);
-                        }
-                        Err(failure) if !is_told => {
-                            is_told = true;
-                            tracing::warn!(error = failure.text, "topics not looked up again, the present ones stay");
-                        }
-                        Err(_) => {}
+                        Ok(shares) => self.follow(shares, listeners, halt),
+                        Err(failure) => tracing::warn!(error = failure.text, "not planned again"),
                     }
                 }
             }
