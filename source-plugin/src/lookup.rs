@@ -232,9 +232,9 @@ mod tests {
     }
 
     impl Organisation {
-        fn answer<T>(&self, path: String, answer: T) -> Result<T, RestError> {
-            self.asked.borrow_mut().push(path.clone());
-            match self.failures.borrow().get(&path) {
+        fn answer<T>(&self, path: &str, answer: T) -> Result<T, RestError> {
+            self.asked.borrow_mut().push(path.to_owned());
+            match self.failures.borrow().get(path) {
                 Some(failure) => Err(failure()),
                 None => Ok(answer),
             }
@@ -254,15 +254,15 @@ mod tests {
             };
             let gone = self.gone.borrow();
             let names = ["q1", "q2", "q3"].into_iter().filter(|name| !gone.contains(name));
-            self.answer(list.path().to_owned(), names.map(entity).collect())
+            self.answer(list.path(), names.map(entity).collect())
         }
 
         async fn joined(&self, queue: &str) -> Result<BTreeSet<String>, RestError> {
-            self.answer(queue.to_owned(), BTreeSet::from([format!("user-of-{queue}")]))
+            self.answer(queue, BTreeSet::from([format!("user-of-{queue}")]))
         }
 
         async fn members(&self, group: &str) -> Result<BTreeSet<String>, RestError> {
-            self.answer(group.to_owned(), BTreeSet::new())
+            self.answer(group, BTreeSet::new())
         }
     }
 

@@ -204,6 +204,11 @@ impl Rig {
         self.spool.as_ref().unwrap().0.shut();
     }
 
+    /// Lets the spool's own thread do its part.
+    pub(super) fn sync(&self) {
+        self.spool.as_ref().unwrap().1.borrow_mut().sync().unwrap();
+    }
+
     pub(super) fn snapshot(&self) -> StatusSnapshot {
         self.status.snapshot()
     }

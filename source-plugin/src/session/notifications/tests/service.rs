@@ -28,8 +28,10 @@ pub(super) enum Say {
     Text(Value),
     /// Ends without a close frame.
     Vanish,
-    /// Answers nothing any more.
+    /// Answers nothing of the service's own any more.
     Deafen,
+    /// Reads nothing any more.
+    Hang,
 }
 
 impl Say {
@@ -160,7 +162,7 @@ pub(super) async fn serve(
     mut said: mpsc::Receiver<Say>,
 ) {
     let mut socket: WebSocketStream<DuplexStream> = tokio_tungstenite::accept_async(stream).await.unwrap();
-    let mut is_deaf = false;
+    let (mut is_deaf, mut is_hung) = (false, false);
     loop {
         tokio::select! {
             say = said.recv() => match say {
@@ -170,9 +172,10 @@ pub(super) async fn serve(
                     }
                 }
                 Some(Say::Deafen) => is_deaf = true,
+                Some(Say::Hang) => is_hung = true,
                 Some(Say::Vanish) | None => break,
             },
-            message = socket.next() => match message {
+            message = socket.next(), if !is_hung => match message {
                 Some(Ok(Message::Text(text))) if text.as_str() == r#"{"message":"ping"}"# => {
                     script.borrow_mut().servers[number].asked += 1;
                     let pong = json!({"topicName": "channel.metadata", "eventBody": {"message": "pong"}});
