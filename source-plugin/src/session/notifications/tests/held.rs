@@ -73,6 +73,8 @@ async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap
     .await;
     let sent_ms = (begun.elapsed() - 2 * SECOND).as_millis();
     with(spooled(), |mut rig| async move {
+        // The clock of this life begins anew, and must have passed the death.
+        sleep(2 * LIFE_S * SECOND).await;
         let _session = rig.start();
         rig.until(|status| status.subscribed).await;
         let records = rig.pull();
