@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use super::interruptions::{History, Interruptions, Part};
 use super::status::Status;
 use crate::admission::{Admission, Frame, Outcome, Room};
-use crate::backfill::Report;
 use crate::clock::Clock;
 use crate::gap::{Cause, Detail, Gap, LossKind, Origin};
 use crate::queue::{Ending, Queue};
@@ -203,19 +202,6 @@ impl Intake {
         self.absent(Cause::Stopped, detail, from_us, now_us);
     }
 
-    /// Closes the gap that has waited longest for the history.
-    pub(super) fn filled(&mut self, report: Report) {
-        let now_us = self.clock.now_us();
-        self.interruptions.filled(&mut self.admission, report, now_us);
-    }
-
-    /// Closes the gaps that wait for the history and will not get it from this process; a spool keeps them for the next.
-    pub(super) fn end_waiting(&mut self) {
-        while self.writer.is_none() && self.interruptions.waiting().is_some() {
-            self.filled(Report::skipped("the source ended before"));
-        }
-    }
-
     /// Returns the cause of a gap for want of room, and its words.
     pub(super) fn full(&self) -> (Cause, &'static str) {
         match self.writer {
@@ -378,14 +364,6 @@ impl Intake {
         self.writer
             .as_ref()
             .is_none_or(|writer| !writer.is_blocked() && writer.store().is_below(share))
-    }
-
-    /// Says whether the spool, or the queue where there is none, is below `share` of its bound.
-    pub(super) fn is_calm(&self, share: f64) -> bool {
-        match self.writer {
-            Some(_) => self.has_room(share),
-            None => self.queue.is_below(share),
-        }
     }
 
     /// Makes control records of what there is to say about the spool.

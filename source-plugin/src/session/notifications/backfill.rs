@@ -20,6 +20,7 @@ use crate::admission::Backfilled;
 use crate::backfill::{Outcome, Report, Scope};
 use crate::backoff::{Backoff, Pace, Policy};
 use crate::rest::DetailsPages;
+use crate::session::intake::Intake;
 use crate::session::interruptions::Waiting;
 
 /// Time from the end of a gap to the first query: what has just happened is not in the history yet.
@@ -233,6 +234,29 @@ impl<P: Platform, R: Rng> Backfill<P, R> {
             room_made.await;
             // A place that says it has room and still takes nothing must not keep others from their turn.
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Intake {
+    /// Closes the gap that has waited longest for the history.
+    pub(super) fn filled(&mut self, report: Report) {
+        let now_us = self.clock.now_us();
+        self.interruptions.filled(&mut self.admission, report, now_us);
+    }
+
+    /// Closes the gaps that wait for the history and will not get it from this process; a spool keeps them for the next.
+    pub(super) fn end_waiting(&mut self) {
+        while self.writer.is_none() && self.interruptions.waiting().is_some() {
+            self.filled(Report::skipped("the source ended before"));
+        }
+    }
+
+    /// Says whether the spool, or the queue where there is none, is below `share` of its bound.
+    pub(super) fn is_calm(&self, share: f64) -> bool {
+        match self.writer {
+            Some(_) => self.has_room(share),
+            None => self.queue.is_below(share),
         }
     }
 }

@@ -380,28 +380,3 @@ fn reason(verdict: &rest::Verdict) -> String {
         (None, true) => "the platform gives no reason".to_owned(),
     }
 }
-
-impl From<RestError> for Failure {
-    fn from(error: RestError) -> Self {
-        let error = match error {
-            RestError::Login(error) => return Self::from(error),
-            other => other,
-        };
-        let kind = match &error {
-            RestError::Throttled { .. } => FailureKind::Throttled,
-            RestError::Unauthorized { .. } | RestError::Forbidden { .. } => FailureKind::Credentials,
-            // Which of the two the platform answers for a channel that has ended is not public.
-            RestError::NotFound { .. } | RestError::BadRequest { .. } => FailureKind::ChannelGone,
-            RestError::Unreachable { .. }
-            | RestError::Answer { .. }
-            | RestError::Unreadable { .. }
-            | RestError::Login(_) => FailureKind::Transient,
-        };
-        Self {
-            kind,
-            text: error.to_string(),
-            code: error.status(),
-            retry_after: error.retry_after(),
-        }
-    }
-}
