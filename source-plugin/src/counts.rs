@@ -34,6 +34,10 @@ pub struct Counts {
     pub oversized: u64,
     /// Events whose time was there but could not be read.
     pub unreadable_timestamps: u64,
+    /// Conversations of the past that became an event record; they were in no frame.
+    pub backfilled: u64,
+    /// Conversations of the past whose state was in the window.
+    pub backfill_duplicates: u64,
 }
 
 impl Counts {
@@ -92,6 +96,8 @@ mod tests {
             handover_ambiguous: 3,
             oversized: 1,
             unreadable_timestamps: 2,
+            backfilled: 4,
+            backfill_duplicates: 1,
             ..Counts::default()
         };
         assert_eq!(counts.frames_law(), 0);

@@ -13,6 +13,8 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::backfill::Report;
+
 /// Version of the record's schema.
 const SCHEMA_VERSION: &str = "1.0";
 
@@ -131,6 +133,12 @@ pub struct Gap {
     pub opened_at: u64,
     /// Where and when it was closed, until its closing record is known to be in the log.
     pub closed: Option<Closed>,
+    /// When somebody listened again, in microseconds since 1970 UTC, while its closing record waits for the history.
+    #[serde(default)]
+    pub over_us: Option<i64>,
+    /// What its closing record says of the history; `None`: there is none to ask.
+    #[serde(skip)]
+    pub report: Option<Report>,
     /// Frames that were received and thrown away within the gap.
     pub frames_dropped: u64,
     /// The topics that were not listened to; `None`: all of the source. They may be a thousand, so the marks of a spool do
@@ -203,6 +211,8 @@ struct GapRecord<'a> {
     #[serde(skip_serializing_if = "is_none_left")]
     topics_omitted: usize,
     backfilled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backfill: Option<&'a Report>,
     frames_dropped: u64,
 }
 
@@ -230,6 +240,8 @@ impl Gap {
             detected_us: now_us,
             opened_at: 0,
             closed: None,
+            over_us: None,
+            report: None,
             frames_dropped: 0,
             topics: None,
             is_partial: false,
@@ -258,6 +270,12 @@ impl Gap {
         serde_json::from_slice(saved).ok()
     }
 
+    /// Returns when it began, in microseconds since 1970 UTC.
+    #[must_use]
+    pub fn from_us(&self) -> i64 {
+        self.from_us
+    }
+
     /// Returns why it began.
     #[must_use]
     pub fn cause(&self) -> Cause {
@@ -273,6 +291,7 @@ impl Gap {
             Edge::Opened => None,
             Edge::Closed { to_us } => Some(rfc3339(to_us.max(self.from_us), RoundMode::Ceil)),
         };
+        let report = self.report.as_ref().filter(|_| edge != Edge::Opened);
         let all = self.topics.as_deref().unwrap_or(&origin.topics);
         let topics = leading(all, origin.max_topics_bytes);
         let record = GapRecord {
@@ -288,7 +307,8 @@ impl Gap {
             detected_at: rfc3339(self.detected_us, RoundMode::Floor),
             topics,
             topics_omitted: all.len() - topics.len(),
-            backfilled: false,
+            backfilled: report.is_some_and(Report::is_backfilled),
+            backfill: report,
             frames_dropped: self.frames_dropped,
         };
         serde_json::to_writer(out, &record).expect("texts and numbers serialize, and a Vec takes every byte");
@@ -320,7 +340,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{Cause, Detail, Edge, Gap, LossKind, Origin, escape};
+    use super::{Cause, Detail, Edge, Gap, LossKind, Origin, Report, escape};
+    use crate::backfill::{Outcome, Scope};
     use crate::record_bound::max_record_bytes;
 
     fn written(gap: &Gap, edge: Edge) -> Value {
@@ -354,7 +375,15 @@ mod tests {
             .map(|at| format!("v2.users.{at:036}?{}", "presence&".repeat(15)))
             .collect();
         let detail = Detail::new(LossKind::Eof, Some(&"\u{1}".repeat(1000)));
-        let gap = Gap::new(Cause::Reconnect, detail, 1, 2).of_topics(topics.clone().into());
+        let mut gap = Gap::new(Cause::Reconnect, detail, 1, 2).of_topics(topics.clone().into());
+        let kinds: Vec<String> = (0..1000).map(|at| format!("v2.\u{1}{at}")).collect();
+        let scope = Scope::of(&kinds);
+        gap.report = Some(Report::asked(
+            Outcome::Partial,
+            Some(&"\u{1}".repeat(1000)),
+            1,
+            &scope,
+        ));
         for max_topics_bytes in [2, 200, 8192, 65_536, 1 << 20] {
             let origin = Origin {
                 source: "\u{1}".repeat(100),
@@ -422,6 +451,20 @@ mod tests {
         assert_eq!(
             (&closed["cause"], &closed["backfilled"], &closed["framesDropped"]),
             (&json!("reconnect"), &json!(false), &json!(0))
+        );
+    }
+
+    #[test]
+    fn only_the_closing_record_tells_of_the_history() {
+        let mut gap = Gap::new(Cause::Crash, Detail::new(LossKind::Local, None), 1, 2);
+        assert_eq!(written(&gap, Edge::Closed { to_us: 3 }).get("backfill"), None);
+        gap.report = Some(Report::asked(Outcome::Complete, None, 2, &Scope::default()));
+        assert_eq!(written(&gap, Edge::Opened).get("backfill"), None);
+        assert_eq!(written(&gap, Edge::Opened)["backfilled"], false);
+        let closed = written(&gap, Edge::Closed { to_us: 3 });
+        assert_eq!(
+            (&closed["backfilled"], &closed["backfill"]["conversations"]),
+            (&json!(true), &json!(2))
         );
     }
 

@@ -19,7 +19,7 @@ pub use crate::session::status::{FrameFigures, State, Status, StatusSnapshot};
 use crate::admission::{self, Admission};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, OnFull};
+use crate::config::{Backfill, Config, OnFull};
 use crate::decode::Transport;
 use crate::dedup;
 use crate::gap::Origin;
@@ -114,6 +114,9 @@ pub(crate) fn run(
                 },
                 reconnect: config.reconnect,
                 refresh: platform.refresh(),
+                backfill: config
+                    .backfill
+                    .map(|Backfill::Conversations| config.max_frame_bytes),
             };
             let fleet = Fleet::new(*platform, intake, settings, system_rng());
             runtime.block_on(fleet.run(commands));
@@ -178,6 +181,7 @@ impl Feed {
                 rest,
                 wishes.clone(),
                 sockets,
+                Arc::clone(status),
             ))));
         }
         let url = config.endpoints.events.clone();

@@ -68,6 +68,8 @@ fn frames(figures: &FrameFigures) -> Value {
         "handover_ambiguous": counts.handover_ambiguous,
         "oversized": counts.oversized,
         "unreadable_timestamps": counts.unreadable_timestamps,
+        "backfilled": counts.backfilled,
+        "backfill_duplicates": counts.backfill_duplicates,
         "law": counts.frames_law(),
     })
 }
@@ -110,6 +112,8 @@ mod tests {
             handover_ambiguous: 12,
             oversized: 13,
             unreadable_timestamps: 14,
+            backfilled: 15,
+            backfill_duplicates: 16,
         };
         let figures = FrameFigures {
             counts,
@@ -118,7 +122,8 @@ mod tests {
         let expected = serde_json::json!({
             "received": 1, "received_bytes": 2, "events": 3, "duplicates": 4, "dead_letters": 5, "control": 6,
             "ignored": 7, "filtered": 8, "subtracted": 9, "dropped": 10, "held": 11, "handover_ambiguous": 12,
-            "oversized": 13, "unreadable_timestamps": 14, "law": 1 - 3 - 4 - 5 - 6 - 7 - 8 - 9 - 10 - 11,
+            "oversized": 13, "unreadable_timestamps": 14, "backfilled": 15, "backfill_duplicates": 16,
+            "law": 1 - 3 - 4 - 5 - 6 - 7 - 8 - 9 - 10 - 11,
         });
         assert_eq!(frames(&figures), expected);
     }

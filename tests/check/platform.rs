@@ -37,7 +37,7 @@ fn found(rig: &Rig) -> (Vec<String>, Option<i32>) {
 }
 
 fn told(checked: &Checked) -> Vec<String> {
-    let titles = ["plan", "topic", "channels"];
+    let titles = ["plan", "topic", "history", "channels"];
     titles.iter().flat_map(|title| checked.rows(title)).collect()
 }
 
@@ -344,4 +344,21 @@ fn offline_nothing_is_asked() {
     assert_eq!(told(&checked), Vec::<String>::new());
     assert_eq!(checked.rows("login"), ["– offline"]);
     assert_eq!((rig.simulator().counters().logins, checked.code), (0, Some(0)));
+}
+
+#[test]
+fn a_history_that_is_to_fill_gaps_and_may_not_be_read_is_a_warning() {
+    let needed =
+        "gaps are filled from it, which needs analytics:conversationDetail:view, and the OAuth client";
+    let (rows, code) = found(&rig(&[], |_| {}).set("source.config.backfill", "conversations"));
+    let expected = format!("✓ {needed} has it");
+    assert!(rows.contains(&expected), "{rows:#?}");
+    assert_eq!(code, Some(0));
+    let (rows, code) =
+        found(&lacking("analytics:conversationDetail:view").set("source.config.backfill", "conversations"));
+    let row = rows.iter().find(|row| row.contains("gaps are filled")).unwrap();
+    assert!(row.starts_with(&format!("! {needed} lacks it")), "{row}");
+    let mend = "add analytics:conversationDetail:view to a role of the OAuth client, or leave backfill out";
+    assert!(rows.iter().any(|row| row.contains(mend)), "{rows:#?}");
+    assert_eq!(code, Some(0));
 }

@@ -5,8 +5,10 @@
     reason = "a test reports a broken environment by panicking"
 )]
 
+mod backfill;
 mod centre;
 mod failures;
+mod following;
 mod handovers;
 mod intruder;
 mod isolation;

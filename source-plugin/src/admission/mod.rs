@@ -6,6 +6,7 @@
 //!
 //! Over 400 lines, a third of them the documented public types: splitting the one function would hide the order.
 
+mod backfilled;
 #[cfg(test)]
 mod corpus_tests;
 mod held;
@@ -28,6 +29,7 @@ use crate::spool;
 use crate::text::escape_control;
 use crate::timestamp::LastWritten;
 
+pub(crate) use backfilled::Backfilled;
 pub(crate) use replayed::Whole;
 
 /// Largest chunk that still takes a record, in bytes; a chunk's own limit is 4 GiB.
@@ -499,7 +501,17 @@ impl Admission {
     }
 
     fn push(&mut self, head: &Head<'_>, room: Room, body: impl FnOnce(&mut Vec<u8>)) -> Push {
-        let refusal = match self.settings.on_full {
+        self.push_or(self.settings.on_full, head, room, body)
+    }
+
+    fn push_or(
+        &mut self,
+        on_full: OnFull,
+        head: &Head<'_>,
+        room: Room,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> Push {
+        let refusal = match on_full {
             OnFull::Stop => Push::Full,
             OnFull::DropNewest => Push::Dropped,
         };

@@ -80,7 +80,7 @@ pub fn ask(config: &Config, timeout: Duration) -> Result<Answers, Ending> {
         };
         let rest = network::rest_client(config, &clock, &Arc::new(session::status::Status::new()))?;
         rest.adopt(&grant);
-        let rows = platform::rows(&rest, wishes, begun, timeout).await;
+        let rows = platform::rows(&rest, wishes, config.backfill.is_some(), begun, timeout).await;
         let clock_skew_ms = rest.clock_skew_ms();
         Ok(Answers {
             login,

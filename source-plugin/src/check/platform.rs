@@ -31,11 +31,25 @@ const CHANNELS: Subject = Subject {
     title: "channels",
 };
 
+const HISTORY: Subject = Subject {
+    id: "history",
+    title: "history",
+};
+
+/// What the query of past conversations needs.
+const HISTORY_PERMISSION: &str = "analytics:conversationDetail:view";
+
 /// What to do where an error does not say it.
 const OTHERWISE: &str = "wait a moment, then check again";
 
-/// Asks the platform, at most until `timeout` is over, counted from `begun`.
-pub(super) async fn rows(rest: &Rest, wishes: &Wishes, begun: Instant, timeout: Duration) -> Vec<Row> {
+/// Asks the platform, at most until `timeout` is over, counted from `begun`; `is_backfilling` if gaps are to be filled.
+pub(super) async fn rows(
+    rest: &Rest,
+    wishes: &Wishes,
+    is_backfilling: bool,
+    begun: Instant,
+    timeout: Duration,
+) -> Vec<Row> {
     let until = begun + timeout;
     let (directory, available, permissions, channels) = tokio::join!(
         timeout_at(until, lookup::directory(rest, wishes)),
@@ -54,7 +68,9 @@ pub(super) async fn rows(rest: &Rest, wishes: &Wishes, begun: Instant, timeout: 
     let mut rows = planned.map_or_else(|rows| rows, |(_, row)| vec![row]);
     let available = available.unwrap_or_else(|_| Err(unanswered("the topics on offer")));
     let permissions = permissions.unwrap_or_else(|_| Err(unanswered("the roles of the OAuth client")));
+    let history = is_backfilling.then(|| history(permissions.as_ref().ok().and_then(Option::as_ref)));
     rows.extend(topics(wishes, plan.as_ref(), available, permissions));
+    rows.extend(history);
     let channels = channels.unwrap_or_else(|_| Err(unanswered("the channels of the OAuth client")));
     rows.push(quota(plan.as_ref(), channels));
     rows
@@ -123,6 +139,22 @@ fn topics(
     // What cannot be had, for whatever reason, is not told.
     let permissions = permissions.ok().flatten();
     permission::rows(names.iter().map(String::as_str), &available, permissions.as_ref())
+}
+
+/// A gap that is not filled says so, and the feed goes on: nothing of it is a failure.
+fn history(permissions: Option<&Permissions>) -> Row {
+    let needed = format!("gaps are filled from it, which needs {HISTORY_PERMISSION}");
+    match permissions.map(|permissions| permissions.has(HISTORY_PERMISSION)) {
+        Some(true) => HISTORY.holds(format!("{needed}, and the OAuth client has it")),
+        Some(false) => HISTORY.warns(
+            format!("{needed}, and the OAuth client lacks it"),
+            format!("add {HISTORY_PERMISSION} to a role of the OAuth client, or leave backfill out"),
+        ),
+        None => HISTORY.warns(
+            format!("{needed}; the platform does not tell whether the OAuth client has it"),
+            "look at the roles of the OAuth client; the closing record of a gap tells a refusal",
+        ),
+    }
 }
 
 fn quota(plan: Option<&Plan>, channels: Result<Vec<Channel>, RestError>) -> Row {

@@ -63,6 +63,13 @@ impl Checks<'_> {
         };
         let transport = self.transport(raw);
         let wishes = self.wishes(raw, transport);
+        if raw.backfill.is_some() && transport == RawTransport::Events {
+            self.add(
+                "backfill",
+                "needs the history of conversations, which the events transport does not have",
+                "leave it out, or set transport = \"notifications\"".to_owned(),
+            );
+        }
         if let (None, Err(error)) = (&wishes, subscription.check()) {
             use crate::subscription::SubscriptionError as Error;
             let path = match &error {
@@ -101,6 +108,7 @@ impl Checks<'_> {
                 overlap: ms(raw.handover.overlap_ms),
                 max_bytes: size(raw.handover.max_bytes),
             },
+            backfill: raw.backfill,
             reconnect: Policy {
                 min: ms(raw.reconnect.min_ms),
                 max: ms(raw.reconnect.max_ms),

@@ -23,6 +23,7 @@ use crate::backoff::Policy;
 use crate::secret::{Environment, SecretSource};
 use crate::subscription::Subscription;
 use checks::{Checks, fault};
+pub use raw::Backfill;
 use raw::RawConfig;
 pub use spool::{DiskSpool, Spool};
 pub use wishes::{Kind, Medium, Scope, Wishes};
@@ -130,6 +131,8 @@ pub struct Config {
     pub wishes: Option<Wishes>,
     /// How a channel is replaced by its successor.
     pub handover: Handover,
+    /// What is fetched from the platform's history after a gap, if anything is.
+    pub backfill: Option<Backfill>,
     /// When to try again.
     pub reconnect: Policy,
     /// The window in which a repeated event is recognised.

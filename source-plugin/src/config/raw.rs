@@ -40,6 +40,9 @@ pub(super) struct RawConfig {
     pub(super) reconnect: RawReconnect,
     /// How a notification channel is replaced by its successor.
     pub(super) handover: RawHandover,
+    /// What is fetched from the platform's history after a gap, over the notifications transport; needs the permission
+    /// analytics:conversationDetail:view. Default: nothing.
+    pub(super) backfill: Option<Backfill>,
     /// The window in which a repeated event is recognised.
     pub(super) dedup: RawDedup,
     /// How a dead connection is noticed.
@@ -74,6 +77,7 @@ impl Default for RawConfig {
             subscription: RawSubscription::default(),
             reconnect: RawReconnect::default(),
             handover: RawHandover::default(),
+            backfill: None,
             dedup: RawDedup::default(),
             keep_alive: RawKeepAlive::default(),
             timeouts: RawTimeouts::default(),
@@ -91,6 +95,14 @@ pub(super) enum RawTransport {
     Events,
     #[default]
     Notifications,
+}
+
+/// What is fetched from the platform's history after a gap.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backfill {
+    /// The conversations that were under way in it, each as one event.
+    Conversations,
 }
 
 /// Where a credential comes from: one of the two.

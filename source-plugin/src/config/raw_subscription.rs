@@ -74,6 +74,11 @@ pub(super) struct RawSubscription {
     /// customer.start, has passed by then. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail_events: Option<bool>,
+    /// Notifications transport: how long a conversation is followed after its last participant has left, in milliseconds.
+    /// Default: 300000.
+    #[schemars(range(min = 0, max = 86400000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) follow_after_end_ms: Option<u64>,
     /// Notifications transport: time after which queues, groups and their members are looked at again, in milliseconds.
     /// Default: 300000.
     #[schemars(range(min = 100, max = 86400000))]
@@ -129,6 +134,7 @@ impl RawSubscription {
             ("media", self.media.is_some()),
             ("topics", self.topics.is_some()),
             ("detail_events", self.detail_events.is_some()),
+            ("follow_after_end_ms", self.follow_after_end_ms.is_some()),
             ("refresh_ms", self.refresh_ms.is_some()),
             ("max_channels", self.max_channels.is_some()),
         ])

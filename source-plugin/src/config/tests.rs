@@ -76,6 +76,11 @@ fn each_fault_is_found_at_its_path() {
             "both region and domain",
         ),
         (
+            json!({"backfill": "conversations"}),
+            "backfill",
+            "history of conversations",
+        ),
+        (
             json!({"client_id": {"env": "NOPE"}}),
             "client_id",
             "environment variable NOPE is not set",
@@ -199,7 +204,7 @@ fn the_schema_describes_every_key_and_accepts_the_defaults() {
     assert!(validator.is_valid(&json!({})));
     assert!(!validator.is_valid(&json!({"queue": {"max_records": 0}})));
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 19);
+    assert_eq!(properties.len(), 20);
     for (key, property) in properties {
         assert!(property["description"].is_string(), "{key} has no description");
     }

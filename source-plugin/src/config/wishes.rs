@@ -23,6 +23,12 @@ use crate::topic::{Family, Topic};
 /// Chosen: with 250 queues a refresh takes 250 of the 1,500 REST calls that five minutes allow.
 const DEFAULT_REFRESH_MS: u64 = 300_000;
 
+/// How long a conversation is followed after its end if nothing is said, in milliseconds.
+///
+/// # Source
+/// Chosen: transcripts and what analytics derive come some time after the last participant has left.
+const DEFAULT_FOLLOW_AFTER_END_MS: u64 = 300_000;
+
 /// Channels if nothing is said.
 ///
 /// # Source
@@ -188,6 +194,8 @@ pub struct Wishes {
     pub topics: Vec<String>,
     /// Whether conversations that are seen are followed with their analytics detail events.
     pub detail_events: bool,
+    /// How long a conversation is followed after its end.
+    pub follow_after_end: Duration,
     /// Time after which members are looked at again.
     pub refresh: Duration,
     /// Most channels at a time.
@@ -243,6 +251,7 @@ impl Checks<'_> {
             kinds: self.kinds(raw.events.as_deref()),
             topics: list(&raw.topics),
             detail_events: raw.detail_events.unwrap_or(false),
+            follow_after_end: ms(raw.follow_after_end_ms.unwrap_or(DEFAULT_FOLLOW_AFTER_END_MS)),
             refresh: ms(raw.refresh_ms.unwrap_or(DEFAULT_REFRESH_MS)),
             max_channels: usize::try_from(raw.max_channels.unwrap_or(DEFAULT_MAX_CHANNELS)).unwrap_or(1),
         };

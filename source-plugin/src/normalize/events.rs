@@ -148,6 +148,7 @@ pub(super) fn read<'a>(body: &mut [Member<'a>], key: &mut KeyBuilder) -> Result<
     );
     Ok(Facts {
         transport: Transport::Events,
+        is_backfill: false,
         topic: Field::Null,
         correlation_id: Field::Null,
         identity,

@@ -6,6 +6,7 @@
 //! [`reconstruct`] of what is written here gives the raw frame back, number text included.
 
 mod events;
+mod history;
 mod legs;
 mod notifications;
 mod participants;
@@ -14,6 +15,7 @@ mod reconstruct;
 use std::borrow::Cow;
 
 pub(crate) use legs::COMMUNICATIONS;
+pub(crate) use participants::topic_medium;
 pub use reconstruct::{reconstruct, reconstruct_text};
 
 use crate::decode::{Fault, Scratch, Transport};
@@ -120,6 +122,8 @@ enum Participants<'f> {
         /// Of a topic of one medium.
         medium: Option<&'static str>,
     },
+    /// A raw list as the history has it, to bring into the one shape; it stands in `payload.extra` too.
+    OfHistory(&'f str),
 }
 
 impl Participants<'_> {
@@ -130,12 +134,20 @@ impl Participants<'_> {
             Self::AsItCame(list) => out.extend_from_slice(list.as_bytes()),
             Self::InOneShape { raw, medium } => {
                 let omitted = participants::write(out, raw, medium);
-                if omitted > 0 {
-                    out.extend_from_slice(b",\"participantsOmitted\":");
-                    out.extend_from_slice(itoa::Buffer::new().format(omitted).as_bytes());
-                }
+                write_omitted(out, omitted);
+            }
+            Self::OfHistory(raw) => {
+                let omitted = participants::history::write(out, raw);
+                write_omitted(out, omitted);
             }
         }
+    }
+}
+
+fn write_omitted(out: &mut Vec<u8>, omitted: usize) {
+    if omitted > 0 {
+        out.extend_from_slice(b",\"participantsOmitted\":");
+        out.extend_from_slice(itoa::Buffer::new().format(omitted).as_bytes());
     }
 }
 
@@ -143,6 +155,8 @@ impl Participants<'_> {
 #[derive(Debug)]
 pub(crate) struct Facts<'f> {
     transport: Transport,
+    /// Whether it was fetched from the history, in no frame.
+    is_backfill: bool,
     topic: Field<'f>,
     correlation_id: Field<'f>,
     pub(crate) identity: Identity<'f>,
@@ -173,6 +187,16 @@ pub(crate) fn read<'f, 'a: 'f>(
         Transport::Events => events::read(&mut scratch.body, key),
         Transport::Notifications => notifications::read(topic, scratch, event_type, key),
     }
+}
+
+/// Reads the facts of a conversation of the past, whose members stand in the scratch as of an event without an envelope;
+/// `text` is all of it. Parameters as for [`read`].
+pub(crate) fn read_history<'f, 'a: 'f>(
+    text: &str,
+    scratch: &mut Scratch<'a>,
+    key: &mut KeyBuilder,
+) -> Result<Facts<'f>, Fault> {
+    history::read(text, &mut scratch.body, key)
 }
 
 /// Writes the normalized event on one line; `received` is the time of receipt as [`timestamp::rfc3339_ms`] writes it.
@@ -216,7 +240,8 @@ pub(crate) fn write_event(
     facts.topic.write(out);
     out.extend_from_slice(b",\"correlationId\":");
     facts.correlation_id.write(out);
-    out.extend_from_slice(b",\"backfill\":false");
+    out.extend_from_slice(b",\"backfill\":");
+    out.extend_from_slice(if facts.is_backfill { b"true" } else { b"false" });
     write_defaulted(out, facts.defaulted);
     write_envelope(out, &scratch.envelope);
     out.extend_from_slice(b"},\"payload\":{\"direction\":");

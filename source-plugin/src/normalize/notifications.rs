@@ -62,6 +62,7 @@ pub(super) fn read<'f, 'a: 'f>(
     }
     Ok(Facts {
         transport: Transport::Notifications,
+        is_backfill: false,
         topic: topic.map_or(Field::Null, |topic| Field::Token(topic.token)),
         correlation_id: correlation_id.map_or(Field::Null, Field::Token),
         identity,

@@ -9,6 +9,8 @@
 //! Fields of participants and communications in both layouts as the vendor's SDKs have them; `ani` in place of
 //! `address` as captured in 2022. Names of media are those of `mediaType` in detail events.
 
+pub(super) mod history;
+
 use std::ops::ControlFlow;
 
 use super::legs::{self, COMMUNICATIONS};
@@ -25,7 +27,7 @@ const PER_RAW_BYTE: usize = 2;
 /// Bytes of the list whatever the raw one has: room for some hundred participants of which nothing is known.
 const FIXED_BYTES: usize = 16 << 10;
 
-/// Media of the arrays of communications, in the order of [`COMMUNICATIONS`].
+/// Media by their names in the normalized event, those of the arrays of communications, in the order of [`COMMUNICATIONS`].
 const MEDIA: [&str; COMMUNICATIONS.len()] = [
     "voice",
     "callback",
@@ -41,7 +43,7 @@ const MEDIA: [&str; COMMUNICATIONS.len()] = [
 ];
 
 /// Returns the medium that the end of a topic names, in any case.
-pub(super) fn topic_medium(name: &str) -> Option<&'static str> {
+pub(crate) fn topic_medium(name: &str) -> Option<&'static str> {
     let place = COMMUNICATIONS
         .iter()
         .position(|array| array.eq_ignore_ascii_case(name));
@@ -83,25 +85,32 @@ struct Participant<'a> {
 ///
 /// `topic_medium`: medium of a topic of one medium, whose participants have the communication's fields themselves.
 pub(super) fn write(out: &mut Vec<u8>, participants: &str, topic_medium: Option<&str>) -> usize {
-    let mut list = List {
-        start: out.len(),
-        most_bytes: PER_RAW_BYTE * participants.len() + FIXED_BYTES,
-        entries: 0,
-        omitted: 0,
-        out,
-    };
-    list.out.push(b'[');
-    json::for_each_element(participants, |token| {
-        if json::is_object(token) {
-            list.add_participant(token, topic_medium);
-        }
-        ControlFlow::Continue(())
-    });
-    list.out.push(b']');
-    list.omitted
+    List::write(out, participants, |list, token| {
+        list.add_participant(token, topic_medium)
+    })
 }
 
 impl List<'_> {
+    /// Writes a list with what `add` makes of each participant; returns how many entries did not fit.
+    fn write(out: &mut Vec<u8>, participants: &str, mut add: impl FnMut(&mut List<'_>, &str)) -> usize {
+        let mut list = List {
+            start: out.len(),
+            most_bytes: PER_RAW_BYTE * participants.len() + FIXED_BYTES,
+            entries: 0,
+            omitted: 0,
+            out,
+        };
+        list.out.push(b'[');
+        json::for_each_element(participants, |token| {
+            if json::is_object(token) {
+                add(&mut list, token);
+            }
+            ControlFlow::Continue(())
+        });
+        list.out.push(b']');
+        list.omitted
+    }
+
     fn add_participant(&mut self, token: &str, topic_medium: Option<&str>) {
         let participant = Participant::read(token);
         if participant.communications == 0 {

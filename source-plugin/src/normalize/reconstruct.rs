@@ -48,6 +48,16 @@ pub fn reconstruct_text(event: &str) -> Option<String> {
         }
         return text(&extra);
     }
+    if json::member(origin, "backfill") == Some("true") {
+        give_back(
+            &mut extra,
+            &defaulted,
+            "conversationId",
+            "conversationId",
+            own("conversationId"),
+        );
+        return text(&extra);
+    }
     let topic = json::member(origin, "topic");
     let topic_text = topic.and_then(Text::read);
     let family = topic_text

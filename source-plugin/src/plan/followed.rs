@@ -36,12 +36,6 @@ const DETAIL_KINDS: [&str; 16] = [
     "wrapup",
 ];
 
-/// How long a conversation is followed after its end, in milliseconds.
-///
-/// # Source
-/// Chosen: transcripts and what analytics derive come some time after the last participant has left.
-const LINGER_MS: i64 = 5 * 60_000;
-
 /// How long a conversation is followed of which nothing is seen, in milliseconds: its end may have passed unseen.
 ///
 /// # Source
@@ -77,6 +71,8 @@ pub struct Followed {
     most: usize,
     kinds: BTreeSet<Kind>,
     details: bool,
+    /// How long a conversation is followed after its end, in milliseconds.
+    linger_ms: i64,
     conversations: HashMap<String, Conversation>,
     /// By the time of the end, the oldest first.
     ended: BTreeSet<(i64, String)>,
@@ -93,6 +89,7 @@ impl Followed {
             most: 0,
             kinds: wishes.kinds.clone(),
             details: wishes.detail_events,
+            linger_ms: i64::try_from(wishes.follow_after_end.as_millis()).unwrap_or(i64::MAX),
             conversations: HashMap::new(),
             ended: BTreeSet::new(),
             open: BTreeSet::new(),
@@ -172,7 +169,7 @@ impl Followed {
     /// Lets go of what has ended some time ago and of what was not seen for long; returns how many.
     pub fn expire(&mut self, now_ms: i64) -> usize {
         let before = self.conversations.len();
-        for (by_time, after_ms) in [(&mut self.ended, LINGER_MS), (&mut self.open, IDLE_MS)] {
+        for (by_time, after_ms) in [(&mut self.ended, self.linger_ms), (&mut self.open, IDLE_MS)] {
             while let Some((_, id)) = by_time.first().filter(|(at_ms, _)| now_ms - at_ms >= after_ms) {
                 self.conversations.remove(id);
                 by_time.pop_first();

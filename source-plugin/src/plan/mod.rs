@@ -31,7 +31,7 @@ use crate::topic::combined::{MAX_CHARACTERS, combine, expand};
 pub use calls::{Call, Calls, PAGE_SIZE, calls};
 pub use directory::{Directory, Entity};
 pub use followed::{Follow, Followed};
-pub use reads::{List, Members, Reads, members, reads};
+pub use reads::{List, Members, Reads, members, members_of_found, reads};
 pub use sighting::{Sighting, Standing, sighting};
 pub use spread::{Change, Changes, MAX_TOPICS, Spread};
 

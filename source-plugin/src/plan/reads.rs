@@ -98,15 +98,14 @@ pub fn members(wishes: &Wishes, directory: &Directory) -> Result<Members, Vec<Fa
     if !faults.is_empty() {
         return Err(faults);
     }
-    let reads = reads(wishes);
-    let ids = |entities: &BTreeMap<&str, &Entity>, needed: bool| {
-        let ids = entities.keys().filter(|_| needed);
-        ids.map(|id| (*id).to_owned()).collect()
-    };
-    Ok(Members {
-        queues: ids(&chosen.queues, reads.queue_members),
-        groups: ids(&chosen.groups, reads.group_members),
-    })
+    Ok(chosen.whose(wishes))
+}
+
+/// Says whose members have to be read of what is still there, for a source that runs: a name that nobody has any more must
+/// not cost the others their members.
+#[must_use]
+pub fn members_of_found(wishes: &Wishes, directory: &Directory) -> Members {
+    choose(wishes, directory, &mut Vec::new()).whose(wishes)
 }
 
 /// What was written, found.
@@ -179,6 +178,18 @@ pub(super) fn choose<'a>(wishes: &Wishes, directory: &'a Directory, faults: &mut
 }
 
 impl<'a> Chosen<'a> {
+    fn whose(&self, wishes: &Wishes) -> Members {
+        let reads = reads(wishes);
+        let ids = |entities: &BTreeMap<&str, &Entity>, needed: bool| {
+            let ids = entities.keys().filter(|_| needed);
+            ids.map(|id| (*id).to_owned()).collect()
+        };
+        Members {
+            queues: ids(&self.queues, reads.queue_members),
+            groups: ids(&self.groups, reads.group_members),
+        }
+    }
+
     /// Ids of the queues, sorted.
     pub(super) fn queue_ids(&self) -> Vec<&'a str> {
         self.queues.keys().copied().collect()

@@ -329,7 +329,8 @@ impl Queue {
         }
     }
 
-    fn is_below(&self, share: f64) -> bool {
+    /// Says whether the queue is below `share` of its bounds, or empty, or closed.
+    pub(crate) fn is_below(&self, share: f64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "bounds are far below 2^52")]
         fn under(value: usize, bound: usize, share: f64) -> bool {
             value == 0 || (value as f64) < bound as f64 * share

@@ -8,10 +8,12 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::limit::Priority;
 use super::{Request, Rest, RestError};
+use crate::json::{self, Text};
 
 /// Conversations of a page: the most that the query gives.
 ///
@@ -19,19 +21,15 @@ use super::{Request, Rest, RestError};
 /// Genesys Cloud, `POST /api/v2/analytics/conversations/details/query`: `paging.pageSize`, at most 100.
 const PAGE_SIZE: usize = 100;
 
-/// Most pages of a query: 100,000 conversations, as many as the platform's query gives.
-///
-/// # Source
-/// Genesys Cloud, analytics: synchronous detail queries end at 100,000 rows.
-const MAX_PAGES: u32 = 1_000;
-
 /// One page of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DetailsQuery {
     /// Begin, in microseconds since 1970 UTC; rounded down to milliseconds.
     pub(crate) from_us: i64,
     /// End, in microseconds since 1970 UTC; rounded up to milliseconds.
     pub(crate) to_us: i64,
+    /// Dimensions and values of which a segment must have one; empty: any conversation.
+    pub(crate) conditions: Vec<(&'static str, String)>,
     /// Number of the page, from 1.
     pub(crate) page: u32,
 }
@@ -48,10 +46,15 @@ impl DetailsQuery {
         };
         let to_ms = self.to_us.div_euclid(1000) + i64::from(self.to_us.rem_euclid(1000) > 0);
         let interval = format!("{}/{}", time(self.from_us.div_euclid(1000)), time(to_ms));
-        let query = json!({
+        let mut query = json!({
             "interval": interval, "order": "asc", "orderBy": "conversationStart",
             "paging": { "pageSize": PAGE_SIZE, "pageNumber": self.page },
         });
+        if !self.conditions.is_empty() {
+            let predicate = |(dimension, value): &(&'static str, String)| json!({"type": "dimension", "dimension": dimension, "operator": "matches", "value": value});
+            let predicates: Vec<_> = self.conditions.iter().map(predicate).collect();
+            query["segmentFilters"] = json!([{"type": "or", "predicates": predicates}]);
+        }
         query.to_string().into_bytes()
     }
 }
@@ -60,7 +63,7 @@ impl DetailsQuery {
 #[derive(Deserialize)]
 struct Details {
     #[serde(default)]
-    conversations: Option<Vec<Value>>,
+    conversations: Option<Vec<Box<RawValue>>>,
 }
 
 /// The conversations of an interval, page by page, each once.
@@ -71,42 +74,50 @@ pub(crate) struct DetailsPages {
 }
 
 impl DetailsPages {
-    /// Begins at the first page; times as in [`DetailsQuery`].
-    pub(crate) fn new(from_us: i64, to_us: i64) -> Self {
+    /// Begins at the first page; times and conditions as in [`DetailsQuery`].
+    pub(crate) fn new(from_us: i64, to_us: i64, conditions: Vec<(&'static str, String)>) -> Self {
         Self {
             next: Some(DetailsQuery {
                 from_us,
                 to_us,
+                conditions,
                 page: 1,
             }),
             seen: HashSet::new(),
         }
     }
 
-    /// Reads the next page: the conversations on it that no page before had, or `None` at the end. An error leaves the
-    /// place as it is, so that the same page may be asked for again.
+    /// Number of the page that is next, from 1; `None` at the end.
+    pub(crate) fn next_page(&self) -> Option<u32> {
+        self.next.as_ref().map(|next| next.page)
+    }
+
+    /// Reads the next page: the conversations on it that no page before had, each a JSON object as it came, or `None` at the
+    /// end. An error leaves the place as it is, so that the same page may be asked for again.
     ///
     /// # Errors
     /// [`RestError`]; see [`RestError::is_retryable`].
-    pub(crate) async fn next(&mut self, rest: &Rest) -> Result<Option<Vec<Value>>, RestError> {
-        let Some(query) = self.next else { return Ok(None) };
-        let conversations = rest.conversation_details(&query).await?;
-        Ok(self.take(query, conversations))
+    /// # Cancel safety
+    /// Safe: the place moves with the answer.
+    pub(crate) async fn next(&mut self, rest: &Rest) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        let Some(query) = &self.next else { return Ok(None) };
+        let conversations = rest.conversation_details(query).await?;
+        Ok(self.take(conversations))
     }
 
-    fn take(&mut self, query: DetailsQuery, mut conversations: Vec<Value>) -> Option<Vec<Value>> {
-        let is_full = conversations.len() >= PAGE_SIZE;
-        self.next = Some(DetailsQuery {
-            page: query.page + 1,
-            ..query
-        })
-        .filter(|next| is_full && next.page <= MAX_PAGES);
+    /// Takes the page that was asked for. A page that is not full is the last.
+    pub(crate) fn take(&mut self, mut conversations: Vec<Box<RawValue>>) -> Option<Vec<Box<RawValue>>> {
+        if conversations.len() < PAGE_SIZE {
+            self.next = None;
+        } else if let Some(next) = &mut self.next {
+            next.page += 1;
+        }
         if conversations.is_empty() {
             return None;
         }
         conversations.retain(|conversation| {
-            let id = conversation.get("conversationId").and_then(Value::as_str);
-            id.is_none_or(|id| self.seen.insert(id.to_owned()))
+            let id = json::member(conversation.get(), "conversationId").and_then(Text::read_non_empty);
+            id.is_none_or(|id| self.seen.insert(id.text.into_owned()))
         });
         Some(conversations)
     }
@@ -118,7 +129,10 @@ impl Rest {
     ///
     /// # Errors
     /// [`RestError`]; see [`RestError::is_retryable`].
-    pub(crate) async fn conversation_details(&self, query: &DetailsQuery) -> Result<Vec<Value>, RestError> {
+    pub(crate) async fn conversation_details(
+        &self,
+        query: &DetailsQuery,
+    ) -> Result<Vec<Box<RawValue>>, RestError> {
         let request = Request {
             method: Method::POST,
             body: Some(query.body()),
@@ -136,6 +150,7 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::{RawValue, to_raw_value};
     use serde_json::{Value, json};
 
     use super::{DetailsPages, DetailsQuery, PAGE_SIZE};
@@ -145,6 +160,7 @@ mod tests {
         let query = DetailsQuery {
             from_us: 1_767_323_045_000_999,
             to_us: 1_767_323_046_000_001,
+            conditions: Vec::new(),
             page: 3,
         };
         let body: Value = serde_json::from_slice(&query.body()).unwrap();
@@ -158,29 +174,37 @@ mod tests {
         let endless = DetailsQuery {
             from_us: i64::MIN,
             to_us: i64::MAX,
+            conditions: vec![("queueId", "q".to_owned()), ("userId", "u".to_owned())],
             page: 1,
         };
-        assert!(!endless.body().is_empty());
+        let body: Value = serde_json::from_slice(&endless.body()).unwrap();
+        assert_eq!(
+            body["segmentFilters"],
+            json!([{"type": "or", "predicates": [
+                {"type": "dimension", "dimension": "queueId", "operator": "matches", "value": "q"},
+                {"type": "dimension", "dimension": "userId", "operator": "matches", "value": "u"},
+            ]}])
+        );
     }
 
     #[test]
     fn pages_that_overlap_give_each_conversation_once() {
-        let page = |first: usize, count: usize| -> Vec<Value> {
-            let row = |n: usize| json!({"conversationId": format!("c{n}")});
+        let page = |first: usize, count: usize| -> Vec<Box<RawValue>> {
+            let row = |n: usize| to_raw_value(&json!({"conversationId": format!("c{n}")})).unwrap();
             (first..first + count).map(row).collect()
         };
-        let mut pages = DetailsPages::new(0, 1);
-        let first = pages.next.unwrap();
-        assert_eq!(pages.take(first, page(0, PAGE_SIZE)).unwrap().len(), PAGE_SIZE);
-        let second = pages.next.unwrap();
-        assert_eq!(second.page, 2);
+        let texts =
+            |page: &[Box<RawValue>]| -> Vec<String> { page.iter().map(|row| row.get().to_owned()).collect() };
+        let mut pages = DetailsPages::new(0, 1, Vec::new());
+        assert_eq!(pages.take(page(0, PAGE_SIZE)).unwrap().len(), PAGE_SIZE);
+        assert_eq!(pages.next_page(), Some(2));
         // two rows have moved on to this page, and it is the last, as it is not full
-        let news = pages.take(second, page(PAGE_SIZE - 2, 5)).unwrap();
-        assert_eq!(news, page(PAGE_SIZE, 3));
-        assert_eq!(pages.next, None);
+        let news = pages.take(page(PAGE_SIZE - 2, 5)).unwrap();
+        assert_eq!(texts(&news), texts(&page(PAGE_SIZE, 3)));
+        assert_eq!(pages.next_page(), None);
 
-        let mut pages = DetailsPages::new(0, 1);
-        assert_eq!(pages.take(first, Vec::new()), None);
-        assert_eq!(pages.next, None);
+        let mut pages = DetailsPages::new(0, 1, Vec::new());
+        assert!(pages.take(Vec::new()).is_none());
+        assert_eq!(pages.next_page(), None);
     }
 }

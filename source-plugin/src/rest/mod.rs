@@ -43,11 +43,11 @@ use answer::Head;
 use limit::{Limit, MAX_WAIT, Priority};
 use login::Logins;
 
-pub(crate) use channels::{AvailableTopic, Channel, PermissionDetail, Verdict, Whose};
+pub(crate) use channels::{AvailableTopic, Channel, Verdict, Whose};
 pub(crate) use directory::Entity;
 pub(crate) use error::RestError;
 pub(crate) use grants::Permissions;
-pub(crate) use history::{DetailsPages, DetailsQuery};
+pub(crate) use history::DetailsPages;
 pub(crate) use login::TokenLife;
 
 /// Largest answer that is read, in bytes: a page of 100 conversations with many participants takes some megabytes.

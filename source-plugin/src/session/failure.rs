@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::backoff::Pace;
 use crate::oauth::OauthError;
 use crate::queue::Ending;
+use crate::rest::RestError;
 use crate::subscription::SubscriptionError;
 use crate::transport::events::ConnectError;
 use crate::transport::socket::Loss;
@@ -168,6 +169,31 @@ impl From<&Loss> for Failure {
             text: format!("{what}{code}{reason}"),
             code: detail.close_code.unwrap_or_default(),
             retry_after: None,
+        }
+    }
+}
+
+impl From<RestError> for Failure {
+    fn from(error: RestError) -> Self {
+        let error = match error {
+            RestError::Login(error) => return Self::from(error),
+            other => other,
+        };
+        let kind = match &error {
+            RestError::Throttled { .. } => FailureKind::Throttled,
+            RestError::Unauthorized { .. } | RestError::Forbidden { .. } => FailureKind::Credentials,
+            // Which of the two the platform answers for a channel that has ended is not public.
+            RestError::NotFound { .. } | RestError::BadRequest { .. } => FailureKind::ChannelGone,
+            RestError::Unreachable { .. }
+            | RestError::Answer { .. }
+            | RestError::Unreadable { .. }
+            | RestError::Login(_) => FailureKind::Transient,
+        };
+        Self {
+            kind,
+            text: error.to_string(),
+            code: error.status(),
+            retry_after: error.retry_after(),
         }
     }
 }

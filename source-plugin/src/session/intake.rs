@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::interruptions::{Interruptions, Part};
+use super::interruptions::{History, Interruptions, Part};
 use super::status::Status;
 use crate::admission::{Admission, Frame, Outcome, Room};
 use crate::clock::Clock;
@@ -97,6 +97,12 @@ impl Intake {
     /// Puts a spool between admission and queue, in which `found` was.
     pub(crate) fn with_spool(mut self, writer: Writer, found: Recovered) -> Self {
         (self.writer, self.found) = (Some(writer), Some(found));
+        self
+    }
+
+    /// Says what becomes of gaps that are over.
+    pub(crate) fn with_history(mut self, history: History) -> Self {
+        self.interruptions.set_history(history);
         self
     }
 

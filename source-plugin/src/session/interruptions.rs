@@ -2,13 +2,17 @@
 //!
 //! Refuses a gap before the first subscription (nobody was promised anything yet) and a second gap of the same kind, or
 //! of the same part of the topics, while one is open. Every gap that is opened is closed by exactly one record, unless the source ends first; where a
-//! spool keeps the gaps, that holds over the deaths of processes, too.
+//! spool keeps the gaps, that holds over the deaths of processes, too. Where the history is asked, a gap that is over waits for
+//! it: its closing record comes behind what the history tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::status::Status;
 use crate::admission::Admission;
+use crate::backfill::{self, Report};
 use crate::gap::{Cause, Closed, Detail, Edge, Gap, LossKind, Origin};
 
 /// What a gap of some topics is about; at most one is open for each.
@@ -22,6 +26,33 @@ pub(crate) enum Part {
     Found(usize),
 }
 
+/// Most gaps that wait for the history: those beyond are closed without it, so that their state stays small.
+///
+/// # Source
+/// Chosen: a network that breaks more often in the time of one query has more to mend than its history, and the marks of a
+/// spool have 64 KiB for all gaps.
+const MAX_WAITING: usize = 16;
+
+/// What becomes of a gap once it is over.
+#[derive(Debug)]
+pub(crate) enum History {
+    /// The platform has none.
+    None,
+    /// It is not asked.
+    Off,
+    /// It is asked; the one who asks is rung.
+    Asked(Arc<Notify>),
+}
+
+/// A gap that waits for the history.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Begin and end, in microseconds since 1970 UTC.
+    pub(crate) from_us: i64,
+    pub(crate) to_us: i64,
+    pub(crate) topics: Arc<[String]>,
+}
+
 /// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct Interruptions {
@@ -33,6 +64,9 @@ pub(crate) struct Interruptions {
     parts: BTreeMap<Part, Gap>,
     /// Listening, but dropping.
     dropping: Option<Gap>,
+    history: History,
+    /// Over, in the order in which they are to be filled.
+    waiting: VecDeque<Gap>,
     /// Closed, and the closing record may not be in the log yet.
     closed: Vec<Gap>,
     /// What is open differs from what [`Interruptions::saved`] gave last.
@@ -47,9 +81,16 @@ impl Interruptions {
             absence: None,
             parts: BTreeMap::new(),
             dropping: None,
+            history: History::None,
+            waiting: VecDeque::new(),
             closed: Vec::new(),
             has_changed: false,
         }
+    }
+
+    /// Says what becomes of gaps that are over, from now on.
+    pub(crate) fn set_history(&mut self, history: History) {
+        self.history = history;
     }
 
     /// Takes over a gap that an earlier process left in the marks; a record of it that is not in the log, whose last
@@ -66,14 +107,18 @@ impl Interruptions {
             self.append(admission, &gap, Edge::Opened, now_us);
         }
         self.has_changed = true;
-        match gap.closed {
+        match (gap.closed, gap.over_us) {
             // Only the mark that forgets it is not in the log.
-            Some(closed) if closed.at <= last_sequence => {}
-            Some(closed) => {
+            (Some(closed), _) if closed.at <= last_sequence => {}
+            (Some(closed), _) => {
                 self.status.update(|figures| figures.gaps_open += 1);
                 self.close(admission, gap, closed.to_us);
             }
-            None => {
+            (None, Some(over_us)) => {
+                self.status.update(|figures| figures.gaps_open += 1);
+                self.close(admission, gap, over_us);
+            }
+            (None, None) => {
                 self.status.update(|figures| figures.gaps_open += 1);
                 if gap.is_partial {
                     self.parts.insert(Part::Found(self.parts.len()), gap);
@@ -105,6 +150,7 @@ impl Interruptions {
             .iter()
             .chain(self.parts.values())
             .chain(&self.dropping)
+            .chain(&self.waiting)
             .chain(&self.closed)
             .map(Gap::to_saved)
             .collect()
@@ -234,13 +280,63 @@ impl Interruptions {
         gap
     }
 
+    /// Ends a gap: with its closing record, or by letting it wait for the history.
     fn close(&mut self, admission: &mut Admission, mut gap: Gap, to_us: i64) {
+        self.status.update(|figures| figures.gaps_open -= 1);
+        self.has_changed = true;
+        gap.report = match &self.history {
+            History::None => None,
+            History::Off => Some(Report::off()),
+            History::Asked(bell) => match backfill::exempt(gap.cause()) {
+                Some(reason) => Some(Report::skipped(reason)),
+                None if self.waiting.len() == MAX_WAITING => {
+                    Some(Report::skipped("too many gaps wait for the history"))
+                }
+                None => {
+                    (gap.closed, gap.over_us) = (None, Some(to_us));
+                    self.waiting.push_back(gap);
+                    self.show_waiting();
+                    bell.notify_one();
+                    return;
+                }
+            },
+        };
+        self.conclude(admission, gap, to_us, to_us);
+    }
+
+    fn conclude(&mut self, admission: &mut Admission, mut gap: Gap, to_us: i64, now_us: i64) {
         let at = admission.next_sequence();
         gap.closed = Some(Closed { at, to_us });
         self.has_changed = true;
-        self.append(admission, &gap, Edge::Closed { to_us }, to_us);
-        self.status.update(|figures| figures.gaps_open -= 1);
+        self.append(admission, &gap, Edge::Closed { to_us }, now_us);
         self.closed.push(gap);
+    }
+
+    /// Returns the gap that has waited longest for the history; it is the same until it is concluded.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        let gap = self.waiting.front()?;
+        let topics = gap.topics.clone();
+        Some(Waiting {
+            from_us: gap.from_us(),
+            to_us: gap.over_us?,
+            topics: topics.unwrap_or_else(|| self.origin.topics.clone().into()),
+        })
+    }
+
+    /// Closes the gap that [`Interruptions::waiting`] tells of.
+    pub(crate) fn filled(&mut self, admission: &mut Admission, report: Report, now_us: i64) {
+        let Some(mut gap) = self.waiting.pop_front() else {
+            return;
+        };
+        self.show_waiting();
+        let to_us = gap.over_us.unwrap_or(now_us);
+        gap.report = Some(report);
+        self.conclude(admission, gap, to_us, now_us);
+    }
+
+    fn show_waiting(&self) {
+        let waiting = self.waiting.len() as u64;
+        self.status.update(|figures| figures.gaps_waiting = waiting);
     }
 
     fn append(&self, admission: &mut Admission, gap: &Gap, edge: Edge, now_us: i64) {

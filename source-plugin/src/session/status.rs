@@ -66,6 +66,12 @@ pub struct StatusSnapshot {
     pub gaps_total: u64,
     /// Gaps that are still open.
     pub gaps_open: u64,
+    /// Gaps that are over and whose closing records wait for the history.
+    pub gaps_waiting: u64,
+    /// Conversations that are followed with topics of their own.
+    pub conversations_followed: u64,
+    /// Sights of conversations that were not followed for want of room.
+    pub conversations_left_out_total: u64,
     /// Stops of the reader because the queue was full.
     pub stalls_total: u64,
     /// Text of the last failure; stays after recovery.

@@ -27,6 +27,7 @@ fn without_a_word_every_queue_is_meant_with_its_conversations() {
             kinds: BTreeSet::from([Kind::Conversations]),
             topics: vec![],
             detail_events: false,
+            follow_after_end: Duration::from_secs(300),
             refresh: Duration::from_secs(300),
             max_channels: 19,
         }
@@ -38,7 +39,8 @@ fn every_key_is_read() {
     let wishes = parse(&json!({
         "queues": ["Support"], "users": ["Ada"], "groups": ["Team"], "divisions": ["Home"],
         "media": ["calls", "cobrowseSessions"], "events": ["conversations", "presence", "speech"],
-        "topics": ["v2.operations.events.o"], "detail_events": true, "refresh_ms": 1000, "max_channels": 3,
+        "topics": ["v2.operations.events.o"], "detail_events": true, "follow_after_end_ms": 2000, "refresh_ms": 1000,
+        "max_channels": 3,
     }))
     .unwrap();
     assert_eq!(
@@ -52,6 +54,7 @@ fn every_key_is_read() {
             kinds: BTreeSet::from([Kind::Conversations, Kind::Presence, Kind::Speech]),
             topics: vec!["v2.operations.events.o".to_owned()],
             detail_events: true,
+            follow_after_end: Duration::from_secs(2),
             refresh: Duration::from_secs(1),
             max_channels: 3,
         }

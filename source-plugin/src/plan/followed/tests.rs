@@ -2,10 +2,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Follow, Followed, IDLE_MS, LINGER_MS};
+use super::{Follow, Followed, IDLE_MS};
 use crate::plan::tests::wishes;
 use crate::plan::{Plan, Standing};
 use serde_json::json;
+
+/// Time after the end, unless something else is configured.
+const LINGER_MS: i64 = 300_000;
 
 /// Follows detail events, two topics each, with room for so many conversations.
 fn followed(most: usize) -> Followed {

@@ -8,7 +8,8 @@ use secrecy::ExposeSecret as _;
 use simulator::{Options, Simulator};
 
 use super::{Client, quiet};
-use crate::rest::{DetailsPages, DetailsQuery, Entity};
+use crate::rest::Entity;
+use crate::rest::history::{DetailsPages, DetailsQuery};
 
 #[tokio::test]
 async fn lists_are_read_to_their_last_page() {
@@ -127,13 +128,14 @@ async fn past_conversations_come_page_by_page_each_once() {
         .unwrap();
     let now_us = i64::try_from(simulator::wall_us()).unwrap();
     let (from_us, to_us) = (now_us - 3_600_000_000, now_us + 60_000_000);
-    let mut pages = DetailsPages::new(from_us, to_us);
+    let mut pages = DetailsPages::new(from_us, to_us, Vec::new());
     let (mut ids, mut rows, mut sizes) = (BTreeSet::new(), 0, Vec::new());
     while let Some(page) = pages.next(rest).await.unwrap() {
         rows += page.len();
         sizes.push(page.len());
         ids.extend(
             page.iter()
+                .map(|row| serde_json::from_str::<serde_json::Value>(row.get()).unwrap())
                 .map(|row| row["conversationId"].as_str().unwrap().to_owned()),
         );
     }
@@ -141,6 +143,7 @@ async fn past_conversations_come_page_by_page_each_once() {
     let mut query = DetailsQuery {
         from_us,
         to_us,
+        conditions: Vec::new(),
         page: u32::try_from(sizes.len()).unwrap(),
     };
     let last = rest.conversation_details(&query).await.unwrap();
@@ -150,6 +153,7 @@ async fn past_conversations_come_page_by_page_each_once() {
     query = DetailsQuery {
         from_us: 0,
         to_us: 1_000_000,
+        conditions: Vec::new(),
         page: 1,
     };
     assert!(rest.conversation_details(&query).await.unwrap().is_empty());

@@ -3,12 +3,14 @@
 //! Responsible for what REST answers mean to a listener. Refuses a socket address that would send its credential in the
 //! clear. Invariant: no `connectUri` leaves it but into a connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::ExposeSecret as _;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -18,9 +20,10 @@ use crate::clock::Clock;
 use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
-use crate::plan::{self, Follow, Followed, Plan, Sighting, Spread};
-use crate::rest::{self, Rest, RestError, Whose};
+use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
+use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
+use crate::session::status::Status;
 use crate::transport::events::{ConnectError, Connector, Target};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
@@ -41,6 +44,9 @@ const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
 /// Time between two looks at which conversations are to be let go.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
+/// Shortest such time, where conversations are let go at their end.
+const MIN_EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
 /// What sockets are opened with.
 pub(crate) struct Sockets {
     pub(crate) tls: Arc<rustls::ClientConfig>,
@@ -56,6 +62,10 @@ pub(crate) struct Sockets {
 struct Planned {
     spread: Spread,
     plan: Plan,
+    /// What it was planned from.
+    directory: Rc<Directory>,
+    /// Not all of that could be read the last time.
+    is_kept: bool,
     followed: Option<Followed>,
     /// What was said of it last, so that it is said once.
     faults: Vec<String>,
@@ -70,22 +80,46 @@ pub(crate) struct Genesys {
     planned: RefCell<Option<Planned>>,
     /// A conversation is to be followed.
     sighted: Notify,
+    /// One is, and its topics are not told yet.
+    is_news: Cell<bool>,
+    status: Arc<Status>,
 }
 
 impl Genesys {
-    pub(crate) fn new(rest: Rest, wishes: Wishes, sockets: Sockets) -> Self {
+    pub(crate) fn new(rest: Rest, wishes: Wishes, sockets: Sockets, status: Arc<Status>) -> Self {
         Self {
             rest,
             wishes,
             sockets,
             planned: RefCell::default(),
             sighted: Notify::new(),
+            is_news: Cell::new(false),
+            status,
         }
     }
 
     /// Time between two looks at who is a member of what.
     pub(crate) fn refresh(&self) -> Duration {
         self.wishes.refresh
+    }
+
+    /// Lets go of conversations that have ended; says whether there were any.
+    fn let_go(&self) -> bool {
+        let now_ms = self.sockets.clock.uptime_ms();
+        let mut guard = self.planned.borrow_mut();
+        let Some(followed) = guard.as_mut().and_then(|planned| planned.followed.as_mut()) else {
+            return false;
+        };
+        let is_any = followed.expire(now_ms) > 0;
+        self.show(followed);
+        is_any
+    }
+
+    fn show(&self, followed: &Followed) {
+        self.status.update(|figures| {
+            figures.conversations_followed = followed.len() as u64;
+            figures.conversations_left_out_total = followed.left_out();
+        });
     }
 
     async fn first_plan(&self) -> Result<Shares, Failure> {
@@ -122,6 +156,8 @@ impl Genesys {
         let mut planned = Planned {
             spread: Spread::new(self.wishes.max_channels),
             plan,
+            directory: Rc::new(directory),
+            is_kept: false,
             followed,
             faults: Vec::new(),
             left_out: 0,
@@ -156,7 +192,14 @@ impl Platform for Genesys {
         if self.planned.borrow().is_none() {
             return self.first_plan().await;
         }
-        let directory = lookup::directory(&self.rest, &self.wishes).await?;
+        let known = self
+            .planned
+            .borrow()
+            .as_ref()
+            .map(|planned| Rc::clone(&planned.directory));
+        let refreshed = lookup::refresh(&self.rest, &self.wishes, &known.unwrap_or_default()).await;
+        self.let_go();
+        let directory = refreshed.directory;
         let (plan, faults) = plan::replan(&self.wishes, &directory);
         let mut guard = self.planned.borrow_mut();
         let Some(planned) = guard.as_mut() else {
@@ -172,21 +215,32 @@ impl Platform for Genesys {
         if let Some(followed) = &mut planned.followed {
             followed.bound(&plan);
         }
-        planned.plan = plan;
+        let was_kept = std::mem::replace(&mut planned.is_kept, refreshed.kept > 0);
+        match refreshed.failure {
+            Some(error) if !was_kept => tracing::warn!(
+                %error,
+                kept = refreshed.kept,
+                "queues, users or members cannot be looked up again: those that are known stay"
+            ),
+            None if was_kept => tracing::info!("queues, users and members are looked up again"),
+            _ => {}
+        }
+        (planned.plan, planned.directory) = (plan, Rc::new(directory));
         Ok(planned.spread())
     }
 
     async fn changed(&self) -> Shares {
+        let expire_every = EXPIRE_EVERY.min(self.wishes.follow_after_end.max(MIN_EXPIRE_EVERY));
         loop {
-            let sighted = tokio::time::timeout(EXPIRE_EVERY, self.sighted.notified()).await;
-            if sighted.is_ok() {
+            // Kept beside the bell: whoever waits here may be called away at any time.
+            if !self.is_news.get() {
+                let _rung = tokio::time::timeout(expire_every, self.sighted.notified()).await;
+            }
+            if self.is_news.get() {
                 tokio::time::sleep(FOLLOW_WITHIN).await;
             }
-            let now_ms = self.sockets.clock.uptime_ms();
-            let mut guard = self.planned.borrow_mut();
-            if let Some(planned) = guard.as_mut()
-                && let Some(followed) = &mut planned.followed
-                && (followed.expire(now_ms) > 0 || sighted.is_ok())
+            if self.let_go() | self.is_news.take()
+                && let Some(planned) = self.planned.borrow_mut().as_mut()
             {
                 return planned.spread();
             }
@@ -204,13 +258,18 @@ impl Platform for Genesys {
             return;
         };
         match followed.seen(&sighting.conversation_id, sighting.standing, now_ms) {
-            Follow::Added => self.sighted.notify_one(),
+            Follow::Added => {
+                self.is_news.set(true);
+                self.sighted.notify_one();
+            }
             Follow::LeftOut if followed.left_out() == 1 => {
                 let most = followed.most();
                 tracing::warn!(most, "conversations over the quota are not followed");
             }
-            Follow::LeftOut | Follow::Unchanged => {}
+            Follow::LeftOut => {}
+            Follow::Unchanged => return,
         }
+        self.show(followed);
     }
 
     async fn create_channel(&self) -> Result<Channel, Failure> {
@@ -275,6 +334,10 @@ impl Platform for Genesys {
         })
     }
 
+    async fn past(&self, pages: &mut DetailsPages) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        pages.next(&self.rest).await
+    }
+
     fn discard_token(&self) {
         self.rest.discard_token();
     }
@@ -316,30 +379,5 @@ fn reason(verdict: &rest::Verdict) -> String {
         (Some(reason), false) => format!("{reason}: missing permission {missing}"),
         (None, false) => format!("missing permission {missing}"),
         (None, true) => "the platform gives no reason".to_owned(),
-    }
-}
-
-impl From<RestError> for Failure {
-    fn from(error: RestError) -> Self {
-        let error = match error {
-            RestError::Login(error) => return Self::from(error),
-            other => other,
-        };
-        let kind = match &error {
-            RestError::Throttled { .. } => FailureKind::Throttled,
-            RestError::Unauthorized { .. } | RestError::Forbidden { .. } => FailureKind::Credentials,
-            // Which of the two the platform answers for a channel that has ended is not public.
-            RestError::NotFound { .. } | RestError::BadRequest { .. } => FailureKind::ChannelGone,
-            RestError::Unreachable { .. }
-            | RestError::Answer { .. }
-            | RestError::Unreadable { .. }
-            | RestError::Login(_) => FailureKind::Transient,
-        };
-        Self {
-            kind,
-            text: error.to_string(),
-            code: error.status(),
-            retry_after: error.retry_after(),
-        }
     }
 }

@@ -336,6 +336,20 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         self.shared.borrow().intake.clock.now_us()
     }
 
+    /// Notes how far the authoritative channel has been read, `polled_us` if that is to its end.
+    pub(super) fn note_polled(&self, polled_us: Option<i64>) {
+        let complete_us = self.complete_us();
+        // Once it is closed for its successor, what comes is held, and not in the log before the switch.
+        let is_closing = self
+            .attached
+            .as_ref()
+            .is_some_and(|attached| attached.closing_until.is_some());
+        let polled_us = polled_us.filter(|_| !is_closing);
+        self.shared
+            .borrow_mut()
+            .polled(self.number, polled_us, complete_us);
+    }
+
     pub(super) fn complete_us(&self) -> i64 {
         self.attached
             .as_ref()

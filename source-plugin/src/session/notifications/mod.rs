@@ -5,6 +5,7 @@
 //! on ends them all.
 
 mod answered;
+mod backfill;
 mod board;
 mod exchange;
 pub(crate) mod genesys;
@@ -24,18 +25,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, join_all};
 use rand::{Rng, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::Instant;
 
+use self::backfill::Backfill;
 use self::board::{Board, Shared};
 use self::listener::{End, Listener};
 use self::platform::{Platform, Shares};
+use self::standby::answered;
 use self::wire::Wire;
 use super::failure::Failure;
 use super::intake::Intake;
+use super::interruptions::History;
 use super::outage::Outage;
 use super::status::State;
 use super::{CLOSE_NORMAL, Command, RESUME_BELOW, closed, stop};
@@ -56,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) reconnect: Policy,
     /// Time between two looks at who is a member of what.
     pub(crate) refresh: Duration,
+    /// Whether the history is asked for what gaps have cost, and the longest conversation of it, in bytes.
+    pub(crate) backfill: Option<usize>,
 }
 
 /// See the module documentation.
@@ -67,17 +74,28 @@ pub(crate) struct Fleet<P, R> {
     /// What each listener is to listen to.
     shares: Vec<watch::Sender<Arc<[String]>>>,
     spare: Arc<Semaphore>,
+    /// Rung when a gap waits for the history.
+    bell: Arc<Notify>,
+    /// The one who asks it, once there is a plan.
+    backfill: JoinSet<()>,
 }
 
 impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
     pub(crate) fn new(platform: P, intake: Intake, settings: Settings, rng: R) -> Self {
+        let bell = Arc::new(Notify::new());
+        let history = match settings.backfill {
+            Some(_) => History::Asked(Arc::clone(&bell)),
+            None => History::Off,
+        };
         Self {
             platform: Rc::new(platform),
-            shared: Rc::new(RefCell::new(Board::new(intake))),
+            shared: Rc::new(RefCell::new(Board::new(intake.with_history(history)))),
             settings,
             rng,
             shares: Vec::new(),
             spare: Arc::new(Semaphore::new(MAX_CHANNELS)),
+            bell,
+            backfill: JoinSet::new(),
         }
     }
 
@@ -97,6 +115,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 tracing::error!(error = ending.message, "source gives up");
                 let intake = &mut self.shared.borrow_mut().intake;
                 intake.status.enter(State::Failed);
+                intake.end_waiting();
                 intake.publish();
                 intake.queue.end(ending);
                 return;
@@ -120,7 +139,8 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
             Err(ending) => return ending,
         };
         self.follow(shares, listeners, halt);
-        let mut is_told = false;
+        self.start_backfill();
+        let mut planning: Option<LocalBoxFuture<'static, Result<Shares, Failure>>> = None;
         let mut refresh_at = Instant::now() + self.settings.refresh;
         loop {
             tokio::select! {
@@ -129,20 +149,25 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                         return ending;
                     }
                 }
-                shares = self.platform.changed() => self.follow(shares, listeners, halt),
-                () = tokio::time::sleep_until(refresh_at) => {
-                    match self.platform.plan().await {
-                        Ok(shares) => {
-                            is_told = false;
-                            self.follow(shares, listeners, halt);
-                        }
-                        Err(failure) if !is_told => {
-                            is_told = true;
-                            tracing::warn!(error = failure.text, "topics not looked up again, the present ones stay");
-                        }
-                        Err(_) => {}
+                Some(ended) = self.backfill.join_next() => {
+                    if let Err(error) = ended
+                        && let Ok(panic) = error.try_into_panic()
+                    {
+                        std::panic::resume_unwind(panic);
                     }
-                    refresh_at = Instant::now() + self.settings.refresh;
+                }
+                shares = self.platform.changed() => self.follow(shares, listeners, halt),
+                () = tokio::time::sleep_until(refresh_at), if planning.is_none() => {
+                    // Beside the rest: in a large organisation it takes minutes.
+                    let platform = Rc::clone(&self.platform);
+                    planning = Some(async move { platform.plan().await }.boxed_local());
+                }
+                planned = answered(&mut planning) => {
+                    (planning, refresh_at) = (None, Instant::now() + self.settings.refresh);
+                    match planned {
+                        Ok(shares) => self.follow(shares, listeners, halt),
+                        Err(failure) => tracing::warn!(error = failure.text, "not planned again"),
+                    }
                 }
             }
         }
@@ -218,6 +243,22 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         listeners.spawn_local(listener.run());
     }
 
+    fn start_backfill(&mut self) {
+        let Some(max_frame_bytes) = self.settings.backfill else {
+            return;
+        };
+        let mut rng = R::from_rng(&mut self.rng);
+        let backfill = Backfill {
+            platform: Rc::clone(&self.platform),
+            shared: Rc::clone(&self.shared),
+            bell: Arc::clone(&self.bell),
+            max_frame_bytes,
+            dice: Box::new(move || R::from_rng(&mut rng)),
+            is_told: false,
+        };
+        self.backfill.spawn_local(backfill.run());
+    }
+
     fn backoff(&mut self, policy: Policy) -> Backoff<R> {
         Backoff::new(policy, R::from_rng(&mut self.rng))
     }
@@ -227,6 +268,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
         tracing::info!("draining: no longer reading");
         self.shared.borrow().intake.status.enter(State::Draining);
         halt.send_replace(true);
+        self.backfill.abort_all();
         let mut wires: Vec<Wire> = Vec::new();
         while let Some(ended) = listeners.join_next().await {
             if let Ok(End::Stopped(left)) = ended {
@@ -245,6 +287,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 board.intake.listening(now_us);
                 board.intake.stopped(from_us, now_us);
             }
+            board.intake.end_waiting();
             board.intake.publish();
         }
         // The host commits meanwhile, which makes room; at its deadline it gets the end without this.

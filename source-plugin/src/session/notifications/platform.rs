@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::plan::Sighting;
+use crate::rest::{DetailsPages, RestError};
 use crate::session::failure::Failure;
 use crate::transport::socket::Socket;
 
@@ -67,6 +69,12 @@ pub(crate) trait Platform: 'static {
 
     /// Opens a channel's socket.
     fn connect(&self, channel: &Channel) -> impl Future<Output = Result<Socket, Failure>>;
+
+    /// Reads the next page of the history; see [`DetailsPages::next`].
+    fn past(
+        &self,
+        pages: &mut DetailsPages,
+    ) -> impl Future<Output = Result<Option<Vec<Box<RawValue>>>, RestError>>;
 
     /// Forgets the access token, since the server no longer takes it.
     fn discard_token(&self);

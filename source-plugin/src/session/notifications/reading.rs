@@ -119,10 +119,13 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let Some(attached) = &mut self.attached else {
             return Woken::Timer;
         };
-        let wake_at = [replace_at, attached.closing_until, ask_at]
+        // Behind our close nothing may be asked of the old channel any more.
+        let asked_at = attached.wire.wake_at();
+        let asked_at = Some(asked_at).filter(|_| attached.closing_until.is_none());
+        let wake_at = [replace_at, attached.closing_until, ask_at, asked_at]
             .into_iter()
             .flatten()
-            .fold(attached.wire.wake_at().min(alive_at), Instant::min);
+            .fold(alive_at, Instant::min);
         let standby = &mut self.standby;
         let standby = async {
             match standby {
@@ -179,7 +182,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let Some(attached) = &mut self.attached else {
             return Ok(());
         };
-        if attached.wire.timers(now_us, &status)?
+        if attached.closing_until.is_none()
+            && attached.wire.timers(now_us, &status)?
             && let Some(holding) = self.standby.as_mut().and_then(|standby| standby.holding())
         {
             holding.handover.pinged(Side::Old);
@@ -378,13 +382,6 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             | ControlFrame::SubscribeReply { .. }
             | ControlFrame::System { .. } => Ok(()),
         }
-    }
-
-    pub(super) fn note_polled(&self, polled_us: Option<i64>) {
-        let complete_us = self.complete_us();
-        self.shared
-            .borrow_mut()
-            .polled(self.number, polled_us, complete_us);
     }
 }
 

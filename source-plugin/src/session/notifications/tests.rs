@@ -1,5 +1,7 @@
 //! Listeners against a scripted service over in-memory pipes, under paused time, with the real admission and queue.
 
+mod backfill;
+mod held;
 mod rig;
 mod service;
 

@@ -9,7 +9,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use super::super::platform::Rejected;
 use super::super::{Fleet, ListenerSettings, Settings};
@@ -26,8 +26,11 @@ use crate::dedup;
 use crate::gap::Origin;
 use crate::queue::{Bounds, NoRecords, PullLimits, Queue};
 use crate::record::Kind;
+use crate::rest::RestError;
 use crate::session::status::{Status, StatusSnapshot};
 use crate::session::{Command, Failure, Intake};
+use crate::spool::{self, storage::faulty::FaultyStorage};
+use crate::store::{Keeper, Store, Writer};
 use crate::transport::events::{Connector, Target};
 
 /// Kind, type, body.
@@ -37,6 +40,9 @@ pub(super) struct Options {
     pub(super) shares: Vec<Vec<&'static str>>,
     pub(super) life: Duration,
     pub(super) max_records: usize,
+    pub(super) is_backfilling: bool,
+    /// Where a spool is; without one records are in memory.
+    pub(super) storage: Option<FaultyStorage>,
 }
 
 impl Default for Options {
@@ -45,6 +51,8 @@ impl Default for Options {
             shares: vec![vec!["t1", "t2"]],
             life: Duration::from_secs(86_400),
             max_records: 100_000,
+            is_backfilling: false,
+            storage: None,
         }
     }
 }
@@ -63,6 +71,7 @@ impl Options {
 pub(super) struct Rig {
     script: Rc<RefCell<Script>>,
     queue: Arc<Queue>,
+    spool: Option<(Arc<Store>, RefCell<Keeper>)>,
     status: Arc<Status>,
     commands: watch::Sender<Command>,
     fleet: Option<Fleet<Scripted, ChaCha8Rng>>,
@@ -115,6 +124,16 @@ impl Rig {
                 clock: Arc::clone(&clock),
             }),
         };
+        let spool = options.storage.as_ref().map(|storage| {
+            Store::open(
+                Arc::new(storage.clone()),
+                spool::Settings::try_new(16 << 20).unwrap(),
+                Duration::from_millis(20),
+                60_000,
+                Arc::clone(&queue),
+            )
+            .unwrap()
+        });
         let admission = Admission::new(admission::Settings {
             transport: Transport::Notifications,
             source_name: "main".to_owned(),
@@ -124,7 +143,7 @@ impl Rig {
             },
             on_full: OnFull::Stop,
             max_queue_bytes: bounds.max_bytes,
-            epoch: 0,
+            epoch: spool.as_ref().map_or(0, |(store, ..)| store.epoch()),
         });
         let origin = Origin {
             source: "main".to_owned(),
@@ -132,6 +151,13 @@ impl Rig {
             max_topics_bytes: 8192,
         };
         let intake = Intake::new(admission, Arc::clone(&queue), origin, clock, Arc::clone(&status));
+        let (intake, spool) = match spool {
+            None => (intake, None),
+            Some((store, found, keeper)) => {
+                let intake = intake.with_spool(Writer::new(Arc::clone(&store)), found);
+                (intake, Some((store, RefCell::new(keeper))))
+            }
+        };
         let settings = Settings {
             listener: ListenerSettings {
                 keep_alive: KeepAlive {
@@ -150,11 +176,13 @@ impl Rig {
                 stable: Duration::from_secs(30),
             },
             refresh: Duration::from_secs(300),
+            backfill: options.is_backfilling.then_some(65_536),
         };
         let (commands, _) = watch::channel(Command::Run);
         Self {
             script,
             queue,
+            spool,
             status,
             commands,
             fleet: Some(Fleet::new(
@@ -167,9 +195,23 @@ impl Rig {
         }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(super) fn start(&mut self) -> JoinHandle<()> {
         let fleet = self.fleet.take().unwrap();
-        tokio::task::spawn_local(fleet.run(self.commands.subscribe()));
+        tokio::task::spawn_local(fleet.run(self.commands.subscribe()))
+    }
+
+    /// The process dies: what was written to the spool stays, nothing is said.
+    pub(super) fn die(&self) {
+        self.spool.as_ref().unwrap().0.shut();
+    }
+
+    /// Lets the spool's own thread do its part.
+    pub(super) fn sync(&self) {
+        self.spool.as_ref().unwrap().1.borrow_mut().sync().unwrap();
+    }
+
+    pub(super) fn snapshot(&self) -> StatusSnapshot {
+        self.status.snapshot()
     }
 
     pub(super) fn command(&self, command: Command) {
@@ -227,6 +269,11 @@ impl Rig {
         });
     }
 
+    /// Answers the next query of the history.
+    pub(super) fn remember(&self, answer: Result<Vec<Value>, RestError>) {
+        self.script.borrow_mut().history.push_back(answer);
+    }
+
     pub(super) fn permit_all(&self) {
         self.script.borrow_mut().rejected.clear();
     }
@@ -276,9 +323,19 @@ impl Rig {
         self.counts().frames_law()
     }
 
-    /// Takes what the queue holds.
+    /// Takes what the queue holds, and the spool behind it.
     pub(super) fn pull(&self) -> Records {
-        self.try_pull().unwrap_or_default()
+        let mut all = Records::new();
+        loop {
+            if let Some((_, keeper)) = &self.spool {
+                while keeper.borrow_mut().refill() {}
+            }
+            let pulled = self.try_pull().unwrap_or_default();
+            if pulled.is_empty() {
+                return all;
+            }
+            all.extend(pulled);
+        }
     }
 
     fn try_pull(&self) -> Result<Records, NoRecords> {

@@ -1,11 +1,12 @@
 //! The scripted notification service itself: channels, subscriptions, and sockets over pipes that answer pings.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use crate::rest::{DetailsPages, RestError};
 use crate::session::Failure;
 use crate::transport::events::Connector;
 use crate::transport::socket::Socket;
@@ -26,8 +28,10 @@ pub(super) enum Say {
     Text(Value),
     /// Ends without a close frame.
     Vanish,
-    /// Answers nothing any more.
+    /// Answers nothing of the service's own any more.
     Deafen,
+    /// Reads nothing any more.
+    Hang,
 }
 
 impl Say {
@@ -58,6 +62,8 @@ pub(super) struct Script {
     pub(super) rejected: Vec<Rejected>,
     pub(super) servers: Vec<Server>,
     pub(super) discarded_tokens: usize,
+    /// What the next queries of the history are answered; then nothing.
+    pub(super) history: VecDeque<Result<Vec<Value>, RestError>>,
 }
 
 #[derive(Clone)]
@@ -133,6 +139,17 @@ impl Platform for Scripted {
         Ok(self.connector.upgrade(Box::new(ours)).await?)
     }
 
+    async fn past(&self, pages: &mut DetailsPages) -> Result<Option<Vec<Box<RawValue>>>, RestError> {
+        if pages.next_page().is_none() {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let answer = self.script.borrow_mut().history.pop_front();
+        let rows = answer.unwrap_or_else(|| Ok(Vec::new()))?;
+        let raw = rows.iter().map(|row| to_raw_value(row).unwrap());
+        Ok(pages.take(raw.collect()))
+    }
+
     fn discard_token(&self) {
         self.script.borrow_mut().discarded_tokens += 1;
     }
@@ -145,7 +162,7 @@ pub(super) async fn serve(
     mut said: mpsc::Receiver<Say>,
 ) {
     let mut socket: WebSocketStream<DuplexStream> = tokio_tungstenite::accept_async(stream).await.unwrap();
-    let mut is_deaf = false;
+    let (mut is_deaf, mut is_hung) = (false, false);
     loop {
         tokio::select! {
             say = said.recv() => match say {
@@ -155,9 +172,10 @@ pub(super) async fn serve(
                     }
                 }
                 Some(Say::Deafen) => is_deaf = true,
+                Some(Say::Hang) => is_hung = true,
                 Some(Say::Vanish) | None => break,
             },
-            message = socket.next() => match message {
+            message = socket.next(), if !is_hung => match message {
                 Some(Ok(Message::Text(text))) if text.as_str() == r#"{"message":"ping"}"# => {
                     script.borrow_mut().servers[number].asked += 1;
                     let pong = json!({"topicName": "channel.metadata", "eventBody": {"message": "pong"}});

@@ -1,0 +1,98 @@
+//! What a hand-over holds when the source stops or dies.
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{Options, Rig, Say, with};
+use super::{SECOND, bodies};
+use crate::session::Command;
+use crate::spool::storage::faulty::FaultyStorage;
+
+/// Life of a channel; its successor is made after half to seven tenths of it.
+const LIFE_S: u32 = 100;
+
+/// Waits for the second channel of a hand-over, and until it delivers.
+async fn standby(rig: &Rig) {
+    rig.until(|status| status.subscribed).await;
+    rig.until(|_| rig.connections().len() == 2 && rig.subscriptions().len() == 2)
+        .await;
+    sleep(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_in_a_handover_resolves_what_is_held_even_without_room() {
+    for max_records in [3, 100_000] {
+        let options = Options {
+            max_records,
+            ..Options::living(LIFE_S * SECOND)
+        };
+        with(options, |mut rig| async move {
+            let _session = rig.start();
+            standby(&rig).await;
+            rig.broadcast("t1", 1);
+            rig.broadcast("t1", 2);
+            rig.say("c2", Say::event("t1", 3));
+            rig.say("c2", Say::event("t1", 4));
+            sleep(SECOND / 10).await;
+            assert_eq!((rig.counts().held, rig.counts().events), (4, 2));
+            rig.command(Command::Drain);
+            let ending = rig.ending().await;
+            assert_eq!(ending.0, plugin_abi::status::END);
+            assert_eq!(bodies(&rig.taken()), [1, 2, 3, 4]);
+            let counts = rig.counts();
+            assert_eq!(
+                (counts.held, counts.subtracted, counts.events, rig.law()),
+                (0, 2, 4, 0)
+            );
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap() {
+    let storage = FaultyStorage::default();
+    let spooled = || Options {
+        storage: Some(storage.clone()),
+        ..Options::living(LIFE_S * SECOND)
+    };
+    let begun = Instant::now();
+    with(spooled(), |mut rig| async move {
+        let session = rig.start();
+        standby(&rig).await;
+        // The overlap of two seconds has begun; the close behind it is not answered.
+        rig.say("c1", Say::Hang);
+        sleep(3 * SECOND).await;
+        rig.say("c2", Say::event("t1", 1));
+        sleep(2 * SECOND).await;
+        assert_eq!((rig.counts().held, rig.snapshot().handovers_total), (1, 0));
+        rig.sync();
+        session.abort();
+        rig.die();
+    })
+    .await;
+    let sent_ms = (begun.elapsed() - 2 * SECOND).as_millis();
+    with(spooled(), |mut rig| async move {
+        // The clock of this life begins anew, and must have passed the death.
+        sleep(2 * LIFE_S * SECOND).await;
+        let _session = rig.start();
+        rig.until(|status| status.subscribed).await;
+        let records = rig.pull();
+        assert_eq!(bodies(&records), Vec::<i64>::new(), "it was in no log");
+        let opened = records.iter().find(|(_, name, _)| name == "gap_opened").unwrap();
+        assert_eq!(opened.2["cause"], "crash");
+        let from_ms = since_the_beginning_ms(&opened.2["from"]);
+        assert!(
+            u128::from(from_ms) < sent_ms,
+            "from {from_ms} ms, sent at {sent_ms} ms"
+        );
+    })
+    .await;
+}
+
+/// Milliseconds from the instant at which the paused clock of each life begins.
+fn since_the_beginning_ms(time: &Value) -> u64 {
+    let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+    let begin: jiff::Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    u64::try_from(time.as_millisecond() - begin.as_millisecond()).unwrap()
+}
