@@ -76,7 +76,7 @@ fn each_fault_is_found_at_its_path() {
             "both region and domain",
         ),
         (
-            json!({"backfill": "conversations"}),
+            json!({"transport": "events", "backfill": "conversations"}),
             "backfill",
             "history of conversations",
         ),
