@@ -198,7 +198,7 @@ impl Bench {
         self.settings.librdkafka.insert(name.to_owned(), value.to_owned());
     }
 
-    fn start(&self) -> Running {
+    fn outlets(&self) -> Outlets {
         let routing = Routing {
             events: Outlet::Kafka,
             dead_letters: Outlet::Kafka,
@@ -206,8 +206,11 @@ impl Bench {
             audit: Outlet::Kafka,
             last_resort: Outlet::File(self.folder.path().join("dead.jsonl")),
         };
-        let mut outlets =
-            Outlets::start(routing, Some(self.settings.clone()), Box::new(std::io::sink())).unwrap();
+        Outlets::start(routing, Some(self.settings.clone()), Box::new(std::io::sink())).unwrap()
+    }
+
+    fn start(&self) -> Running {
+        let mut outlets = self.outlets();
         let (batches, given) = bounded(10_000);
         let feed = Arc::new(ScriptedFeed {
             batches: given,

@@ -1,7 +1,7 @@
 //! A second instance of a shard: the first ends, and says whom to look for.
 
 use simulator::Options;
-use support::{Broker, rig};
+use support::{Broker, Stream, rig};
 
 use crate::DEADLINE;
 use crate::scene::{self, Places};
@@ -47,4 +47,29 @@ fn the_first_of_two_instances_of_a_shard_ends_and_their_positions_do_not_interle
     for run in [&numbers[..restart], &numbers[restart..]] {
         assert!((1..).zip(run).all(|(place, number)| place == *number), "{run:?}");
     }
+}
+
+#[test]
+fn an_instance_that_was_taken_over_waits_before_it_ends_unless_it_is_stopped() {
+    let Some(broker) = Broker::shared() else { return };
+    let places = Places::create(broker);
+    let options = || Options {
+        rate: 500,
+        ..Options::default()
+    };
+    let pausing = places.shard(options()).set("kafka.fenced_pause_ms", 3_600_000);
+    let second = places.shard(options());
+    let mut older = pausing.start();
+    scene::wait_until_resolved(&mut older, 500);
+    let mut younger = second.start();
+    older.wait_for_line(Stream::Stderr, "waiting before the end", DEADLINE);
+    let resolved = rig::metrics(&younger)
+        .last()
+        .map_or(0, |line| line.number("resolved"));
+    // seconds of the other one's work: a supervisor would have started the first again by then
+    scene::wait_until_resolved(&mut younger, resolved + 1_500);
+    assert!(!older.has_ended(), "it did not wait");
+    let ended = rig::stop(&mut older, DEADLINE);
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr.join("\n"));
+    scene::stop(&mut younger);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use simulator::Options;
-use support::{Launch, Rig, Stream, rig};
+use support::{Launch, Rig, Stream, rig, wait_until};
 
 use crate::{EXIT_CONFIG, SOON, complaint};
 
@@ -54,7 +55,19 @@ fn a_second_adapter_on_the_same_spool_is_refused_and_the_first_goes_on() {
     let rig = rig();
     let mut first = rig.start();
     first.wait_for_line(Stream::Stderr, "subscribed", SOON);
+    // whatever changes while the first stands still, the second has changed
+    first.signal(Signal::SIGSTOP);
+    let stat = format!("/proc/{}/stat", first.id());
+    wait_until(SOON, "the first stands still", || {
+        std::fs::read_to_string(&stat).unwrap().contains(") T ")
+    });
+    let before = image(&rig.folder().join("spool"));
     let second = rig.launch(&[]).run(SOON);
+    assert!(
+        image(&rig.folder().join("spool")) == before,
+        "the second has touched the spool"
+    );
+    first.signal(Signal::SIGCONT);
     assert_eq!(
         (complaint(&second), second.status.code()),
         (

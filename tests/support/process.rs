@@ -379,6 +379,7 @@ impl Drop for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::wait_until;
 
     const SOON: Duration = Duration::from_secs(10);
 
@@ -452,11 +453,13 @@ mod tests {
 
     #[test]
     fn a_dropped_process_is_gone() {
-        // Once it has spoken, the shell is loaded and its memory is what it stays.
-        let mut process = shell("echo ready; while :; do sleep 0.01; done").start();
-        process.wait_for_line(Stream::Stdout, "ready", SOON);
+        let process = shell("exec sleep 600").start();
         let entry = PathBuf::from(format!("/proc/{}", process.id()));
         assert!(entry.exists());
+        // the shell's memory is another one, and a program that is being loaded has none of its own yet
+        wait_until(SOON, "it sleeps", || {
+            std::fs::read_to_string(entry.join("stat")).is_ok_and(|stat| stat.contains(" (sleep) S "))
+        });
         let (now, peak) = (process.resident_bytes(), process.peak_resident_bytes());
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
         let written = process.anonymous_bytes();

@@ -144,3 +144,32 @@ fn a_position_that_somebody_else_wrote_ends_the_run() {
     assert_eq!(error.kind(), run::ErrorKind::GaveUp);
     assert_eq!(running.feed.committed.load(Ordering::SeqCst), 20);
 }
+
+/// As after partitions were added to the topic: which one is read first, nobody knows.
+#[test]
+fn of_positions_in_two_partitions_the_later_one_counts() {
+    let body = |transaction: u64| {
+        format!(
+            r#"{{"schemaVersion":"1.0","shard":"main","token":null,"sequence":null,"runId":"one","transaction":{transaction},"auditSequence":1,"auditHash":null}}"#
+        )
+    };
+    for later in [0, 1] {
+        let bench = transactional();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &bench.settings.bootstrap_servers)
+            .create()
+            .unwrap();
+        for (partition, transaction) in [(1 - later, 7), (later, 8)] {
+            let body = body(transaction);
+            let record = BaseRecord::<str, str>::to("genesys.positions")
+                .key("main")
+                .partition(partition)
+                .timestamp(1_795_467_600_000 + i64::try_from(transaction).unwrap())
+                .payload(&body);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        let mut outlets = bench.outlets();
+        assert_eq!(position(&mut outlets), Some(body(8).into_bytes()), "{later}");
+    }
+}

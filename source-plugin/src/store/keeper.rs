@@ -71,7 +71,7 @@ impl Keeper {
             }
             if now >= alive_at {
                 alive_at = now + ALIVE_EVERY;
-                if self.store.alive_us.load(Ordering::Acquire) > self.marked_alive_us {
+                if self.sign_of_life().is_some() {
                     sync_at.get_or_insert(now);
                 }
             }
@@ -98,6 +98,13 @@ impl Keeper {
         self.store.log().take();
     }
 
+    /// Returns the last sign of life, if it is not marked yet. It may be earlier than the marked one: the clock was set
+    /// back, and a mark of a time that has not come yet would date the gap of a crash too late.
+    fn sign_of_life(&self) -> Option<i64> {
+        let alive_us = self.store.alive_us.load(Ordering::Acquire);
+        (alive_us != self.marked_alive_us).then_some(alive_us)
+    }
+
     /// Says once that the spool cannot be synced, and once that it can again; returns whether it cannot.
     fn say(&mut self, synced: Result<(), SpoolError>) -> bool {
         match synced {
@@ -119,13 +126,13 @@ impl Keeper {
 
     /// Writes the marks, syncs, and deletes what is committed.
     pub(crate) fn sync(&mut self) -> Result<(), SpoolError> {
+        let alive = self.sign_of_life();
         let store = &self.store;
         let (task, marked) = {
             let mut guard = store.log();
             let Some(log) = guard.as_mut() else { return Ok(()) };
             log.set_commit(store.commit.load(Ordering::Acquire));
-            let alive_us = store.alive_us.load(Ordering::Acquire);
-            if alive_us > self.marked_alive_us {
+            if let Some(alive_us) = alive {
                 log.set_alive(alive_us);
                 self.marked_alive_us = alive_us;
             }

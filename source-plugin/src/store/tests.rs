@@ -327,6 +327,18 @@ fn a_foreign_position_skips_nothing_and_is_told() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_leave_the_sign_of_life_in_the_future() {
+    let storage = FaultyStorage::default();
+    let mut opened = Opened::new(&storage, 100);
+    for time_us in [7_200_000_000, 3_600_000_000] {
+        opened.store.tell_alive(time_us);
+        opened.keeper.sync().unwrap();
+    }
+    opened.die();
+    assert_eq!(Opened::new(&storage, 100).found.alive_us, Some(3_600_000_000));
+}
+
+#[test]
 fn a_position_of_a_later_epoch_is_a_restored_copy_whose_numbers_go_on_above_it() {
     let storage = FaultyStorage::default();
     let mut opened = Opened::new(&storage, 100);

@@ -2,7 +2,10 @@
 //!
 //! Responsible for reading to the end of what was there when it began, whichever transactions were open then. Refuses to
 //! take a pause for the end. Invariant: a position that was committed before the call is not missed.
+//!
+//! A shard's positions lie in one partition, and in another one after partitions were added: the latest counts.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -62,7 +65,7 @@ pub(super) fn last(
         }
     }
     consumer.assign(&assignment).map_err(told)?;
-    let mut last = None;
+    let mut last = BTreeMap::new();
     let mut failed = 0;
     while !open.is_empty() {
         if given_up() {
@@ -71,7 +74,8 @@ pub(super) fn last(
         match consumer.poll(LOOK) {
             Some(Ok(message)) => {
                 if message.key() == Some(shard.as_bytes()) {
-                    last = message.payload().map(<[u8]>::to_vec);
+                    let position = message.payload().map(<[u8]>::to_vec);
+                    last.insert(message.partition(), (message.timestamp().to_millis(), position));
                 }
                 // while another process writes all the time, the end that moves is never reached
                 let place = (message.partition(), message.offset());
@@ -89,5 +93,7 @@ pub(super) fn last(
             None => {}
         }
     }
-    Ok(Some(last))
+    // within a partition its order tells the latest, between two of them only the time
+    let latest = last.into_values().max_by_key(|(time_ms, _)| *time_ms);
+    Ok(Some(latest.and_then(|(_, position)| position)))
 }
