@@ -455,6 +455,10 @@ mod tests {
         let process = shell("exec sleep 600").start();
         let entry = PathBuf::from(format!("/proc/{}", process.id()));
         assert!(entry.exists());
+        // Until it sleeps it is still becoming what it is, and its figures are of different moments.
+        crate::wait_until(SOON, "the process sleeps", || {
+            std::fs::read_to_string(entry.join("stat")).is_ok_and(|stat| stat.contains("(sleep) S"))
+        });
         let (now, peak) = (process.resident_bytes(), process.peak_resident_bytes());
         assert!(0 < now && now <= peak && peak < 64 << 20, "{now} {peak}");
         assert!((1..now).contains(&process.anonymous_bytes()));
