@@ -79,6 +79,8 @@ pub(crate) async fn directory(lists: &impl Lists, wishes: &Wishes) -> Result<Dir
 #[derive(Debug)]
 pub(crate) struct Refreshed {
     pub(crate) directory: Directory,
+    /// What is wished for, with ids in place of names.
+    pub(crate) wishes: Wishes,
     /// Reads that gave nothing, and those that were not tried after them: what was known is kept.
     pub(crate) kept: usize,
     /// The first failure.
@@ -100,20 +102,27 @@ impl Refreshed {
 }
 
 /// Reads again what a plan for `wishes` needs to know, for a source that runs: what cannot be read stays as `known` has it,
-/// so that no topic is lost by a failure.
-pub(crate) async fn refresh(lists: &impl Lists, wishes: &Wishes, known: &Directory) -> Refreshed {
+/// so that no topic is lost by a failure, and what has another name now stays as `before` has it.
+pub(crate) async fn refresh(
+    lists: &impl Lists,
+    written: &Wishes,
+    before: &Wishes,
+    known: &Directory,
+) -> Refreshed {
     let mut found = Refreshed {
         directory: Directory::default(),
+        wishes: before.clone(),
         kept: 0,
         failure: None,
     };
     let mut patience = Patience::default();
-    for list in plan::reads(wishes).lists {
+    for list in plan::reads(written).lists {
         let read = patience.unless_lost(lists.list(list)).await;
         let entities = found.take(read, Some(&list.of(known).to_vec()));
         *place(&mut found.directory, list) = entities.unwrap_or_default();
     }
-    let whose = plan::members_of_found(wishes, &found.directory);
+    found.wishes = plan::pinned(written, before, &found.directory);
+    let whose = plan::members_of_found(&found.wishes, &found.directory);
     for queue in whose.queues {
         let read = patience.unless_lost(lists.joined(&queue)).await;
         if let Some(joined) = found.take(read, known.queue_members.get(&queue)) {
@@ -315,7 +324,7 @@ mod tests {
                 let organisation = Organisation::default();
                 let known = directory(&organisation, &wishes()).await.unwrap();
                 organisation.fail(path, failure);
-                let refreshed = refresh(&organisation, &wishes(), &known).await;
+                let refreshed = refresh(&organisation, &wishes(), &wishes(), &known).await;
                 assert_eq!(
                     topics(&refreshed.directory),
                     topics(&known),
@@ -336,7 +345,7 @@ mod tests {
         // q3 had nobody yet
         known.queue_members.insert("q3".to_owned(), BTreeSet::new());
         organisation.fail("q1", forbidden);
-        let refreshed = refresh(&organisation, &wishes(), &known).await;
+        let refreshed = refresh(&organisation, &wishes(), &wishes(), &known).await;
         assert_eq!((refreshed.kept, refreshed.directory.queue_members.len()), (1, 3));
         assert_eq!(
             refreshed.directory.queue_members["q3"],
@@ -354,7 +363,7 @@ mod tests {
         let known = directory(&organisation, &wishes()).await.unwrap();
         organisation.asked.borrow_mut().clear();
         organisation.fail("q1", throttled);
-        let refreshed = refresh(&organisation, &wishes(), &known).await;
+        let refreshed = refresh(&organisation, &wishes(), &wishes(), &known).await;
         assert_eq!(*organisation.asked.borrow(), ["/api/v2/routing/queues", "q1"]);
         assert_eq!((refreshed.kept, refreshed.directory), (3, known));
     }
@@ -364,7 +373,7 @@ mod tests {
         let organisation = Organisation::default();
         let known = directory(&organisation, &wishes()).await.unwrap();
         organisation.gone.borrow_mut().insert("q2");
-        let refreshed = refresh(&organisation, &wishes(), &known).await;
+        let refreshed = refresh(&organisation, &wishes(), &wishes(), &known).await;
         assert_eq!(refreshed.kept, 0);
         let left = topics(&refreshed.directory);
         for topic in topics(&known) {

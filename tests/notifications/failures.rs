@@ -55,7 +55,7 @@ const fn revoked(name: &'static str, faults: &'static [&'static str]) -> Failure
 }
 
 /// Ways that are over in a moment.
-const QUICK: [Failure; 24] = [
+const QUICK: [Failure; 25] = [
     dropped("drop without a close", &["CHANNEL drop"]),
     way("reset", &["CHANNEL reset"], &["reset"], None),
     way("close 1000", &["CHANNEL close 1000 bye"], &["close"], Some(1000)),
@@ -115,6 +115,7 @@ const QUICK: [Failure; 24] = [
     gone("second socket", &[]),
     dropped("topics answered with 404", &["CHANNEL drop", "API refuse 404"]),
     dropped("topics answered with 401", &["CHANNEL drop", "API refuse 401"]),
+    dropped("topics answered with 403", &["CHANNEL drop", "API refuse 403"]),
     dropped("topics answered with 400", &["CHANNEL drop", "API refuse 400"]),
     dropped("topics answered with 500", &["CHANNEL drop", "API refuse 500"]),
     dropped(

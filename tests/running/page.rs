@@ -6,7 +6,7 @@ use std::path::Path;
 use support::workspace_root;
 
 /// Every state, and the module here, or the test elsewhere, that holds it.
-const STATES: [(&str, &str); 31] = [
+const STATES: [(&str, &str); 40] = [
     ("broker gone", "running/broker.rs"),
     ("topic deleted", "running/broker.rs"),
     (
@@ -61,6 +61,36 @@ const STATES: [(&str, &str); 31] = [
     ),
     ("a close code that must not be sent", "running/server.rs"),
     ("queue full for `spool.stall_ms`", "delivery/outage.rs"),
+    (
+        "a channel nears its end, its token is to be renewed, or the service closes it for maintenance",
+        "notifications/handovers.rs",
+    ),
+    (
+        "its successor cannot be made, or breaks",
+        "../source-plugin/src/session/notifications/tests.rs",
+    ),
+    (
+        "another program takes the channel: the 21st of the OAuth client, or a second socket on it",
+        "notifications/limits.rs",
+    ),
+    ("the API limits the rate of calls", "notifications/losses.rs"),
+    ("a topic is refused", "notifications/centre.rs"),
+    (
+        "other topics are refused or not answered on a channel that is listened to",
+        "../source-plugin/src/session/notifications/tests/refused.rs",
+    ),
+    (
+        "more topics than the quota has room for",
+        "notifications/following.rs",
+    ),
+    (
+        "queues, users or members cannot be looked up again, or a name is gone",
+        "../source-plugin/src/lookup.rs",
+    ),
+    (
+        "the history cannot be read, with `backfill`",
+        "notifications/backfill.rs",
+    ),
     ("clock jump", "running/clock.rs"),
 ];
 

@@ -10,6 +10,7 @@ mod files;
 mod kafka;
 mod log;
 mod page;
+mod plan;
 mod plugin;
 mod secrets;
 mod service;
@@ -37,6 +38,8 @@ const SOUND: &str =
 
 /// Exit codes of sysexits(3): a configuration that must be changed.
 const EXIT_CONFIG: i32 = 78;
+/// The same for what the service refuses.
+const EXIT_CREDENTIALS: i32 = 77;
 /// The same for a service that is not there.
 const EXIT_UNAVAILABLE: i32 = 69;
 

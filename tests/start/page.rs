@@ -49,6 +49,7 @@ fn demanded() -> Vec<String> {
     [
         crate::config::expected(),
         crate::secrets::expected(),
+        crate::plan::expected(),
         crate::plugin::expected(),
         crate::files::expected(),
         crate::log::expected(),

@@ -47,6 +47,8 @@ pub struct FeedError {
 pub enum FeedFault {
     /// The service refused the credentials or the role.
     Credentials,
+    /// What the configuration names cannot be had, such as a queue that nobody has.
+    Configuration,
     /// The source gave up for good.
     GaveUp,
     /// The same call may succeed later.

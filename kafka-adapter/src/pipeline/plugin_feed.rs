@@ -45,6 +45,7 @@ impl From<host::Error> for FeedError {
     fn from(error: host::Error) -> Self {
         let fault = match error.status {
             status::AUTH => FeedFault::Credentials,
+            status::CONFIG => FeedFault::Configuration,
             status::FAILED => FeedFault::GaveUp,
             _ if error.is_retryable() => FeedFault::Passing,
             _ => FeedFault::Broken,
@@ -120,6 +121,7 @@ mod tests {
     #[test]
     fn statuses_mean_what_a_run_has_to_decide() {
         assert_eq!(fault(status::AUTH, false), FeedFault::Credentials);
+        assert_eq!(fault(status::CONFIG, false), FeedFault::Configuration);
         assert_eq!(fault(status::FAILED, false), FeedFault::GaveUp);
         assert_eq!(fault(status::IO, true), FeedFault::Passing);
         assert_eq!(fault(status::PANIC, false), FeedFault::Broken);

@@ -104,7 +104,7 @@ impl Error {
             Self::Open(error) => match FeedError::from(error.clone()).fault {
                 FeedFault::Credentials => ErrorKind::Credentials,
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
-                FeedFault::Broken => ErrorKind::Config,
+                FeedFault::Configuration | FeedFault::Broken => ErrorKind::Config,
             },
             Self::Start(error) if error.is_retryable() => ErrorKind::GaveUp,
             Self::Operations(_)
@@ -115,11 +115,12 @@ impl Error {
             | Self::Position(_) => ErrorKind::Config,
             Self::Resume(error) => match FeedError::from(error.clone()).fault {
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
-                FeedFault::Credentials | FeedFault::Broken => ErrorKind::Config,
+                FeedFault::Credentials | FeedFault::Configuration | FeedFault::Broken => ErrorKind::Config,
             },
             Self::TakenOver(_) => ErrorKind::GaveUp,
             Self::Source(error) => match error.fault {
                 FeedFault::Credentials => ErrorKind::Credentials,
+                FeedFault::Configuration => ErrorKind::Config,
                 FeedFault::GaveUp | FeedFault::Passing => ErrorKind::GaveUp,
                 FeedFault::Broken => ErrorKind::Internal,
             },

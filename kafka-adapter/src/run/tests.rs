@@ -264,6 +264,7 @@ fn a_stop_drains_the_source_first() {
 fn a_source_that_fails_is_delivered_to_its_end_and_its_words_reach_the_user() {
     for (fault, kind) in [
         (FeedFault::Credentials, ErrorKind::Credentials),
+        (FeedFault::Configuration, ErrorKind::Config),
         (FeedFault::GaveUp, ErrorKind::GaveUp),
         (FeedFault::Broken, ErrorKind::Internal),
     ] {

@@ -14,6 +14,13 @@ use crate::config::Wishes;
 /// Chosen: the documented limits of the lists differ, and no list is known to refuse 100.
 pub const PAGE_SIZE: usize = 100;
 
+/// Time between two rounds of topics for conversations that are followed, whatever the channels are.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
+
+/// Such time for each channel, any of which a round may have to tell: 150 calls a minute at most, half of what a token
+/// has, so that a hand-over finds room for its own.
+const FOLLOW_EACH: Duration = Duration::from_millis(400);
+
 /// Calls of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -42,6 +49,13 @@ impl Calls {
         let count = u32::try_from(count).map_or(f64::MAX, f64::from);
         count * 60.0 / refresh.as_secs_f64().max(f64::EPSILON)
     }
+}
+
+/// How long further conversations are waited for, so that one round of requests takes many.
+#[must_use]
+pub fn follow_within(channels: usize) -> Duration {
+    let channels = u32::try_from(channels).unwrap_or(u32::MAX);
+    FOLLOW_WITHIN.max(FOLLOW_EACH.saturating_mul(channels))
 }
 
 /// Counts the calls of a plan that was made from `directory`.
@@ -89,4 +103,19 @@ pub fn calls(wishes: &Wishes, directory: &Directory, plan: &Plan) -> Calls {
         start.push(Call { method, path, count });
     }
     Calls { start, refresh }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, follow_within};
+
+    #[test]
+    fn rounds_of_followed_conversations_take_no_more_than_half_of_the_calls() {
+        for channels in 0..=20_u32 {
+            let within = follow_within(channels as usize);
+            assert!(within >= Duration::from_secs(2), "{channels}");
+            let a_minute = f64::from(channels) * 60.0 / within.as_secs_f64();
+            assert!(a_minute <= 150.0, "{channels} channels: {a_minute}");
+        }
+    }
 }

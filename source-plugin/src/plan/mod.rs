@@ -18,6 +18,7 @@
 mod calls;
 mod directory;
 mod followed;
+mod pinned;
 mod reads;
 mod sighting;
 mod spread;
@@ -28,9 +29,10 @@ use config_faults::Fault;
 
 use crate::config::{Kind, Scope, Wishes};
 use crate::topic::combined::{MAX_CHARACTERS, combine, expand};
-pub use calls::{Call, Calls, PAGE_SIZE, calls};
+pub use calls::{Call, Calls, PAGE_SIZE, calls, follow_within};
 pub use directory::{Directory, Entity};
 pub use followed::{Follow, Followed};
+pub use pinned::pinned;
 pub use reads::{List, Members, Reads, members, members_of_found, reads};
 pub use sighting::{Sighting, Standing, sighting};
 pub use spread::{Change, Changes, MAX_TOPICS, Spread};

@@ -61,6 +61,12 @@ impl Spread {
         self.channels.get(channel)
     }
 
+    /// Channels that have, or had, topics.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
     /// Makes `topics`, the most important first, what is spread. A new topic goes where one of the same id has just been
     /// taken from, so that one request exchanges both, else to the channel with the fewest topics.
     pub fn assign<'a>(&mut self, topics: impl IntoIterator<Item = &'a String>) -> Changes {

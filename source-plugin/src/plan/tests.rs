@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Call, Directory, List, MAX_TOPICS, Members, Plan, calls, members, plan, reads, replan};
+use super::{Call, Directory, List, MAX_TOPICS, Members, Plan, calls, members, pinned, plan, reads, replan};
 use crate::config::{Config, Wishes};
 
 /// What a `subscription` of the notifications transport wishes for.
@@ -157,6 +157,29 @@ fn a_queue_that_is_gone_does_not_cost_the_others_their_plan() {
     let (plan, faults) = replan(&wishes(&json!({"queues": ["Support", "Sales"]})), &directory);
     assert_eq!(plan.topics, ["v2.routing.queues.q3.conversations"]);
     assert_eq!(faults.len(), 1);
+}
+
+#[test]
+fn what_has_another_name_or_a_namesake_by_now_keeps_its_topics_and_what_is_made_anew_takes_them_over() {
+    let written = wishes(&json!({"queues": ["Support"], "users": ["Ada"]}));
+    let mut directory = directory();
+    let first = plan(&written, &directory).unwrap();
+    let mut before = pinned(&written, &written, &directory);
+    directory.queues[0].name = "Help".to_owned();
+    directory.users[1].name = "Ada".to_owned();
+    for _ in 0..2 {
+        before = pinned(&written, &before, &directory);
+        assert_eq!(replan(&before, &directory), (first.clone(), vec![]));
+    }
+    directory.queues[2].name = "Support".to_owned();
+    let anew = replan(&pinned(&written, &before, &directory), &directory).0;
+    assert!(
+        anew.topics
+            .contains(&"v2.routing.queues.q3.conversations".to_owned())
+    );
+    directory.queues.clear();
+    let (_, faults) = replan(&pinned(&written, &before, &directory), &directory);
+    assert_eq!(faults.len(), 1, "{faults:?}");
 }
 
 #[test]

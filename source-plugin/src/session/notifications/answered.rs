@@ -3,6 +3,8 @@
 //! Responsible for the moment at which a subscription counts and for the topics that are not to be had. Refuses to take an
 //! answer that permits nothing for a subscription. Invariant: what is rejected is one gap, as long as it is the same.
 
+use std::time::Duration;
+
 use rand::Rng;
 use tokio::time::Instant;
 
@@ -13,6 +15,12 @@ use crate::session::failure::{Failure, FailureKind};
 use crate::session::interruptions::Part;
 use crate::session::status::State;
 
+/// Wait before a request for other topics that failed is sent again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The same where the service will say no again, as far as anyone knows.
+const ASK_SELDOM: Duration = Duration::from_secs(60);
+
 impl<P: Platform, R: Rng> Listener<P, R> {
     /// Takes the answer to a subscribe request.
     pub(super) fn subscribed(&mut self, answer: Answer) -> Result<(), Failure> {
@@ -20,7 +28,10 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             let reason = answer.rejected.first().map_or("", |rejected| &rejected.reason);
             return Err(Failure {
                 kind: FailureKind::Credentials,
-                text: format!("none of the topics is permitted; the first: {reason}"),
+                text: format!(
+                    "none of the topics is permitted; the first: {reason}; add what is missing to a role of the OAuth client, in \
+                     the divisions concerned"
+                ),
                 code: 403,
                 retry_after: None,
             });
@@ -59,6 +70,35 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         );
         self.has_listened = true;
         Ok(())
+    }
+
+    /// Takes the refusal of a subscribe request; returns the wait before the next one where the channel is listened to.
+    ///
+    /// What a refusal means is public in part only. A channel that is read is not gone because its new topics are called
+    /// wrong (400): they alone are missing. One that was just made cannot be gone, so that its topics are wrong. One that is
+    /// connected again may be refused since its token is another one by now (401, 403), and gives way to a new one.
+    ///
+    /// # Errors
+    /// The failure, as what it means to a channel that has no subscription.
+    pub(super) fn refused(&mut self, mut failure: Failure) -> Result<Duration, Failure> {
+        let attached = self.attached.as_mut();
+        let subscribed = attached.filter(|attached| attached.subscribed_at.is_some());
+        let is_wrong = failure.kind == FailureKind::ChannelGone && failure.code == 400;
+        if let Some(attached) = subscribed
+            && (is_wrong || failure.kind != FailureKind::ChannelGone)
+        {
+            tracing::warn!(error = failure.text, "topics not changed, asking again");
+            attached.is_refused = true;
+            let is_final = is_wrong || failure.kind == FailureKind::Credentials;
+            let least = if is_final { ASK_SELDOM } else { ASK_AGAIN };
+            return Ok(failure.retry_after.unwrap_or_default().max(least));
+        }
+        if self.reuses > 0 && failure.kind == FailureKind::Credentials {
+            failure.kind = FailureKind::ChannelGone;
+        } else if self.reuses == 0 && is_wrong {
+            failure.kind = FailureKind::Configuration;
+        }
+        Err(failure)
     }
 
     /// Records which topics are not to be had, if that has changed.

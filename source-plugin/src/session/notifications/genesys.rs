@@ -38,9 +38,6 @@ const CHANNEL_LIFE: Duration = Duration::from_secs(86_400);
 /// away does not make channels follow one another.
 const MIN_TOKEN_WAIT: Duration = Duration::from_secs(60);
 
-/// Time that is given to further conversations before their topics are asked for, so that one request takes many.
-const FOLLOW_WITHIN: Duration = Duration::from_secs(2);
-
 /// Time between two looks at which conversations are to be let go.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
@@ -62,6 +59,8 @@ pub(crate) struct Sockets {
 struct Planned {
     spread: Spread,
     plan: Plan,
+    /// What it was planned for, with ids in place of names.
+    wishes: Wishes,
     /// What it was planned from.
     directory: Rc<Directory>,
     /// Not all of that could be read the last time.
@@ -156,6 +155,7 @@ impl Genesys {
         let mut planned = Planned {
             spread: Spread::new(self.wishes.max_channels),
             plan,
+            wishes: plan::pinned(&self.wishes, &self.wishes, &directory),
             directory: Rc::new(directory),
             is_kept: false,
             followed,
@@ -196,11 +196,12 @@ impl Platform for Genesys {
             .planned
             .borrow()
             .as_ref()
-            .map(|planned| Rc::clone(&planned.directory));
-        let refreshed = lookup::refresh(&self.rest, &self.wishes, &known.unwrap_or_default()).await;
+            .map(|planned| (Rc::clone(&planned.directory), planned.wishes.clone()));
+        let (known, before) = known.unwrap_or_else(|| (Rc::default(), self.wishes.clone()));
+        let refreshed = lookup::refresh(&self.rest, &self.wishes, &before, &known).await;
         self.let_go();
         let directory = refreshed.directory;
-        let (plan, faults) = plan::replan(&self.wishes, &directory);
+        let (plan, faults) = plan::replan(&refreshed.wishes, &directory);
         let mut guard = self.planned.borrow_mut();
         let Some(planned) = guard.as_mut() else {
             return Ok(Vec::new());
@@ -226,6 +227,7 @@ impl Platform for Genesys {
             _ => {}
         }
         (planned.plan, planned.directory) = (plan, Rc::new(directory));
+        planned.wishes = refreshed.wishes;
         Ok(planned.spread())
     }
 
@@ -237,7 +239,12 @@ impl Platform for Genesys {
                 let _rung = tokio::time::timeout(expire_every, self.sighted.notified()).await;
             }
             if self.is_news.get() {
-                tokio::time::sleep(FOLLOW_WITHIN).await;
+                let channels = self
+                    .planned
+                    .borrow()
+                    .as_ref()
+                    .map_or(0, |planned| planned.spread.channels());
+                tokio::time::sleep(plan::follow_within(channels)).await;
             }
             if self.let_go() | self.is_news.take()
                 && let Some(planned) = self.planned.borrow_mut().as_mut()

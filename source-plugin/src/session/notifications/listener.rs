@@ -225,6 +225,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             channel,
             wire,
             topics,
+            is_refused: false,
             subscribed_at,
             tail: None,
             closing_until: None,
@@ -237,7 +238,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let Some(attached) = &mut self.attached else {
             return;
         };
-        attached.topics = Arc::clone(&topics);
+        (attached.topics, attached.is_refused) = (Arc::clone(&topics), false);
         let (platform, id) = (Rc::clone(&self.platform), attached.channel.id.clone());
         self.shared
             .borrow()
@@ -296,8 +297,12 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         (broken, was_subscribed)
     }
 
-    /// Notes that nobody listens to these topics since `from_us`.
+    /// Notes that nobody listens to these topics since `from_us`; nothing where there are none, since a gap that names no
+    /// topic is one of all.
     pub(super) fn absent(&mut self, topics: &Arc<[String]>, cause: Cause, detail: Detail, from_us: i64) {
+        if topics.is_empty() {
+            return;
+        }
         let part = Part::Listener(self.number);
         self.shared
             .borrow_mut()

@@ -53,6 +53,8 @@ pub(super) struct Attached {
     pub(super) wire: Wire,
     /// What it was last asked to carry.
     pub(super) topics: Arc<[String]>,
+    /// Whether that was refused or not answered, so that it has to be asked again.
+    pub(super) is_refused: bool,
     /// Since when its subscription counts.
     pub(super) subscribed_at: Option<Instant>,
     /// When its successor is to be made.

@@ -5,7 +5,6 @@
 //! for room.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::Rng;
 use tokio::time::Instant;
@@ -19,14 +18,11 @@ use crate::decode::{self, ControlFrame, Decoded, Scratch, Transport};
 use crate::gap::{Cause, LossKind};
 use crate::handover::{Key, Side};
 use crate::plan;
-use crate::session::failure::{Failure, FailureKind};
+use crate::session::failure::Failure;
 use crate::session::intake::frame;
 use crate::session::listen::{ALIVE_EVERY, BATCH_BYTES, BATCH_FRAMES};
 use crate::session::{CLOSE_NORMAL, CLOSE_TOO_BIG};
 use crate::transport::socket::{Loss, Received};
-
-/// Wait before a subscribe request that failed is sent again.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What woke a listener.
 enum Woken {
@@ -70,15 +66,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
                 }
                 Woken::Answer(Err(failure)) => {
                     self.request = None;
-                    let is_subscribed = self
-                        .attached
-                        .as_ref()
-                        .is_some_and(|attached| attached.subscribed_at.is_some());
-                    if !is_subscribed || failure.kind == FailureKind::ChannelGone {
-                        return Err(Unheard::Refused(failure));
-                    }
-                    tracing::warn!(error = failure.text, "topics not changed, asking again");
-                    ask_at = Some(Instant::now() + failure.retry_after.unwrap_or_default().max(ASK_AGAIN));
+                    let wait = self.refused(failure).map_err(Unheard::Refused)?;
+                    ask_at = Some(Instant::now() + wait);
                     Pause::Wait
                 }
                 Woken::Standby(turn) => self.standby_turned(turn),
@@ -166,7 +155,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         };
         let is_wanted = Arc::ptr_eq(&attached.topics, &self.topics.borrow())
             || *attached.topics == **self.topics.borrow();
-        if is_wanted {
+        if is_wanted && !attached.is_refused {
             return true;
         }
         if self.request.is_none() && self.standby.is_none() {

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod held;
+mod refused;
 mod rig;
 mod service;
 
@@ -310,7 +311,8 @@ async fn a_source_none_of_whose_topics_is_permitted_ends_and_says_which_permissi
             (ending.0, ending.1.as_str()),
             (
                 plugin_abi::status::AUTH,
-                "none of the topics is permitted; the first: missing permission a"
+                "none of the topics is permitted; the first: missing permission a; add what is missing to a role of the OAuth \
+                 client, in the divisions concerned"
             )
         );
     })

@@ -262,6 +262,12 @@ impl Rig {
         refusals.insert(channel.to_owned(), failure);
     }
 
+    /// Refuses the next subscribe request of a channel.
+    pub(super) fn refuse_topics(&self, channel: &str, error: RestError) {
+        let refusals = &mut self.script.borrow_mut().subscribe_refusals;
+        refusals.push((channel.to_owned(), error.into()));
+    }
+
     pub(super) fn reject(&self, topic: &str, reason: &str) {
         self.script.borrow_mut().rejected.push(Rejected {
             topic: topic.to_owned(),

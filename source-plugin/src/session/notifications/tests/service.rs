@@ -60,6 +60,8 @@ pub(super) struct Script {
     pub(super) subscriptions: Vec<(String, Vec<String>)>,
     pub(super) refusals: BTreeMap<String, Failure>,
     pub(super) rejected: Vec<Rejected>,
+    /// What the next subscribe requests of a channel are refused with, the last one first.
+    pub(super) subscribe_refusals: Vec<(String, Failure)>,
     pub(super) servers: Vec<Server>,
     pub(super) discarded_tokens: usize,
     /// What the next queries of the history are answered; then nothing.
@@ -108,6 +110,12 @@ impl Platform for Scripted {
         let mut script = self.script.borrow_mut();
         let asked = (channel.to_owned(), topics.to_vec());
         script.subscriptions.push(asked.clone());
+        if let Some((_, failure)) = script
+            .subscribe_refusals
+            .pop_if(|(refused, _)| refused == channel)
+        {
+            return Err(failure);
+        }
         script.topics.insert(asked.0, asked.1);
         let is_asked = |rejected: &&Rejected| topics.contains(&rejected.topic);
         let rejected: Vec<Rejected> = script.rejected.iter().filter(is_asked).cloned().collect();
