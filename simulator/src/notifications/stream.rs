@@ -114,7 +114,9 @@ impl Session {
         loop {
             self.socket.check_stop()?;
             self.socket.pump()?;
-            self.socket.write_replies().await?;
+            if self.is_attached() {
+                self.socket.write_replies().await?;
+            }
             let texts = self.socket.take_texts();
             let connection = self.connection;
             let step = self.shared.with_notifications(|notifications, feed| {
@@ -145,6 +147,18 @@ impl Session {
                 Step::Hold => self.held = true,
             }
         }
+    }
+
+    // What no longer belongs to its channel, since that has ended or has another socket, answers no ping: an answer would
+    // say that whatever happened before it came here. Assumed, since what the platform does is not public.
+    fn is_attached(&self) -> bool {
+        self.shared.with_notifications(|notifications, _| {
+            let registry = &notifications.registry;
+            let number = registry.sockets.get(&self.connection).map(|slot| slot.number);
+            number
+                .and_then(|number| registry.channels.get(&number))
+                .is_some_and(|channel| channel.socket == Some(self.connection))
+        })
     }
 
     async fn write_batch(&mut self, batch: &mut Batch) -> Result<(), End> {
