@@ -10,7 +10,7 @@ mod client;
 use std::time::{Duration, Instant};
 
 use client::*;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use simulator::{Kind, Options, Simulator};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -49,6 +49,24 @@ async fn a_drop_comes_after_exactly_so_many_notifications_and_the_rest_is_unhear
     await_sockets(&simulator, 1);
     publish(&simulator, 6..=6);
     assert_eq!(numbers(&read_texts(&mut socket, 1).await), [6]);
+}
+
+#[tokio::test]
+async fn a_socket_that_another_has_replaced_answers_no_ping() {
+    let (simulator, _, channel, mut first) = listening(&["channel=1:1 stall 500"]).await;
+    publish(&simulator, 1..=1);
+    assert_eq!(numbers(&read_texts(&mut first, 1).await), [1]);
+    let _second = listen(&channel).await;
+    assert!(simulator.wait_until(SOON, |counters| counters.open == 2));
+    first.send(Message::Ping("late".into())).await.unwrap();
+    loop {
+        let next = tokio::time::timeout(SOON, first.next()).await.unwrap();
+        match next.unwrap().unwrap() {
+            Message::Pong(late) => panic!("answered {late:?}"),
+            Message::Close(Some(close)) => break assert_eq!(u16::from(close.code), 1001),
+            _ => {}
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! The plan against the platform: names, topics, permissions, the quota of channels and the clock of the API.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-
 use serde_json::{Value, json};
 use simulator::{NotificationOptions, Options};
+use support::stranger::Stranger;
 use support::{Rig, free_port};
 
 use crate::seen::{Checked, check, check_json};
@@ -219,17 +217,9 @@ fn a_topic_that_the_platform_does_not_offer_ends_with_78() {
 #[test]
 fn channels_that_a_start_would_end_are_a_warning() {
     let rig = rig(&[], |_| {});
-    let address = rig.simulator().address();
-    let login = "Authorization: Basic c2ltLWNsaWVudDpzaW0tc2VjcmV0\r\nContent-Type: application/x-www-form-urlencoded";
-    let granted = post(address, "/oauth/token", login, "grant_type=client_credentials");
-    let token = granted["access_token"].as_str().unwrap();
+    let stranger = Stranger::log_in(rig.simulator());
     for _ in 0..20 {
-        post(
-            address,
-            "/api/v2/notifications/channels",
-            &format!("Authorization: Bearer {token}"),
-            "",
-        );
+        stranger.create_channel();
     }
     let checked = check(&rig, &[], &[]);
     assert_eq!(
@@ -241,26 +231,6 @@ fn channels_that_a_start_would_end_are_a_warning() {
         ]
     );
     assert_eq!((checked.code, rig.simulator().channels().len()), (Some(0), 20));
-}
-
-/// Posts a text over a connection of its own; returns the answer's JSON.
-fn post(address: SocketAddr, path: &str, header: &str, body: &str) -> Value {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nContent-Length: {length}");
-    stream
-        .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
-        .unwrap();
-    let mut answer = BufReader::new(stream);
-    let mut length = 0;
-    for line in answer.by_ref().lines().map(Result::unwrap) {
-        match line.to_ascii_lowercase().strip_prefix("content-length: ") {
-            Some(told) => length = told.parse().unwrap(),
-            None if line.is_empty() => break,
-            None => {}
-        }
-    }
-    serde_json::from_reader(answer.take(length)).unwrap()
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use genesys_source::record::Kind;
 use serde_json::{Value, json};
 use support::host::{Host, inject};
+use support::stranger::Stranger;
 
 use crate::proofs::gaps;
 use crate::scene::{Scene, topics};
-use crate::stranger::Stranger;
 
 fn until_subscribed(host: &mut Host) {
     host.until("subscribed", |host| {

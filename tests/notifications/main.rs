@@ -16,6 +16,5 @@ mod limits;
 mod losses;
 mod proofs;
 mod scene;
-mod stranger;
 mod tokens;
 mod trust;

@@ -4,7 +4,7 @@
 //! librdkafka's mock cluster ([`mock`]), reading a topic back ([`read_back`], typed: [`topics`]), running our
 //! binaries ([`process`]), a [`proxy`], a webhook's receiver ([`receiver`]), probes ([`probe`]) and what its requests must be signed with
 //! ([`signature`]), simulator and adapter together ([`rig`]), what was sent over notification channels ([`notified`]) and the
-//! [`gap`]s beside it, free ports, deadlines. It refuses to decide anything: no
+//! [`gap`]s beside it, another program with the same client ([`stranger`]), free ports, deadlines. It refuses to decide anything: no
 //! assertion about the product lives here but one, that each run that ends keeps the laws of conservation
 //! ([`conservation`]).
 //!
@@ -34,6 +34,7 @@ pub mod read_back;
 pub mod receiver;
 pub mod rig;
 pub mod signature;
+pub mod stranger;
 pub mod tls;
 pub mod told;
 pub mod topics;
