@@ -1,7 +1,8 @@
 //! The rows about Kafka: the brokers, each topic that records go to, and the position of a shard.
 //!
-//! Responsible for asking in time; what is found is judged in [`topic`]. Refuses to create a topic, to send a record and
-//! to take a producer id, so that the right Write shows at the first record alone. Invariant: where no broker answers, the rows of the topics are shown as not examined.
+//! Responsible for asking in time; what is found is judged in [`topic`]. Refuses to create a topic, to send a record, to
+//! take a producer id and to use the transactional id, whose rights a start shows alone. Invariant: where no broker answers,
+//! the rows of the topics are shown as not examined.
 
 mod topic;
 
@@ -13,12 +14,17 @@ use super::item::{Item, Subject};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::run;
-use crate::sink::{Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Position, TopicPlan};
+use crate::sink::{
+    Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Position, Rights, TopicPlan, TransactionSettings,
+};
 
 use topic::Topic;
 
 /// The brokers, which come before every topic.
 pub(super) const BROKERS: Subject = Subject::new("kafka.brokers", "brokers");
+
+/// What a start with `exactly_once` fences its predecessor with.
+const TRANSACTIONAL_ID: Subject = Subject::new("kafka.transactional_id", "transactional id");
 
 /// How far the shard is, which a start reads with `exactly_once`.
 const POSITION: Subject = Subject::new("kafka.position", "position");
@@ -83,14 +89,17 @@ impl Cluster {
                     .map(|topic| topic::subject(*topic).skipped(why)),
             ),
             Ok(found) => {
-                let states = found.topics.iter().map(Option::as_ref).zip(&found.uncreatable);
-                let judge = |(topic, (state, uncreatable)): (Topic, (_, &Option<String>))| match uncreatable {
-                    Some(reason) if topic.plan(&self.settings).fits(found.brokers) => {
-                        topic::uncreatable(&self.settings, topic, reason)
-                    }
-                    _ => topic::item(&self.settings, topic, found.brokers, state),
-                };
-                items.extend(self.topics.iter().copied().zip(states).map(judge));
+                let uncreatable = found.uncreatable.iter().map(Option::as_deref);
+                let states = found.topics.iter().map(Option::as_ref).zip(&found.rights);
+                for ((topic, (state, rights)), uncreatable) in self.topics.iter().zip(states).zip(uncreatable) {
+                    let may_fit =
+                        *rights != Rights::Unseen && topic.plan(&self.settings).fits(found.brokers);
+                    items.push(match uncreatable.filter(|_| may_fit) {
+                        Some(reason) => topic::uncreatable(&self.settings, *topic, reason),
+                        None => topic::item(&self.settings, *topic, found.brokers, state, rights),
+                    });
+                }
+                items.extend(self.settings.transactions.as_ref().map(transactional_id));
                 items.extend(
                     found
                         .position
@@ -101,6 +110,14 @@ impl Cluster {
         }
         items
     }
+}
+
+/// Nobody tells the rights on it, and the one request that needs them would fence the process that runs.
+fn transactional_id(settings: &TransactionSettings) -> Item {
+    TRANSACTIONAL_ID.skipped(format!(
+        "{}: a start alone shows whether this user has Write on it, since asking would fence a run that is up",
+        settings.id()
+    ))
 }
 
 fn position(settings: &KafkaSettings, found: &Position) -> Item {
@@ -120,11 +137,10 @@ fn position(settings: &KafkaSettings, found: &Position) -> Item {
             ),
             format!("{right}, and wait for transactions of other shards that are open"),
         ),
-        Position::Unread(reason) => POSITION.fails(
-            Exit::Unavailable,
-            reason.clone(),
-            format!("{right}, and look at the brokers"),
-        ),
+        Position::Unread(reason) => {
+            let otherwise = format!("{right}, and look at the brokers");
+            POSITION.fails_as(Exit::Unavailable, reason, &otherwise)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One topic, judged: is it there, does it take records, and does it keep them.
+//! One topic, judged: is it there, may this user write it, does it take records, and does it keep them.
 //!
 //! Responsible for the rules below. Refuses to guess at settings that the broker does not tell. Invariant: a row's mend
 //! mends everything that its detail complains of.
@@ -6,6 +6,9 @@
 //! | what | is | because |
 //! | --- | --- | --- |
 //! | absent | a failure; a warning with `kafka.create_topics` | a run does not start without it |
+//! | out of this user's sight | a failure | it is missing, or a run finds no leader to write to |
+//! | the right Write is lacking, or Read on the positions topic | a failure | every record is refused, or no position is read |
+//! | rights that are not told | a warning | nobody knows |
 //! | absent, and with `kafka.create_topics` the brokers say that they would not create it | a failure | a run asks them to |
 //! | a partition without leader, or with too few replicas in sync | a failure | it takes no record now |
 //! | `cleanup.policy` with `compact`, but of the positions topic | a failure | of the records of one key all but the last are thrown away |
@@ -21,7 +24,7 @@
 
 use crate::check::item::{Item, Subject};
 use crate::exit::Exit;
-use crate::sink::{KafkaSettings, Route, TopicPlan, TopicState};
+use crate::sink::{KafkaSettings, Operation, Rights, Route, TopicPlan, TopicState, grant};
 
 /// A topic that a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,22 @@ impl Topic {
         match self {
             Self::Of(route) => TopicPlan::of(settings, route),
             Self::Positions => TopicPlan::of_positions(settings),
+        }
+    }
+
+    /// The rights that a run needs on it; Describe comes with each.
+    fn needed(self) -> &'static [Operation] {
+        match self {
+            Self::Of(_) => &[Operation::Write],
+            Self::Positions => &[Operation::Read, Operation::Write],
+        }
+    }
+
+    /// The same in words, with who has them before it and the topic behind it.
+    fn allowance(self) -> &'static str {
+        match self {
+            Self::Of(_) => "may write to it",
+            Self::Positions => "may read it and write to it",
         }
     }
 }
@@ -62,7 +81,8 @@ pub(super) fn uncreatable(settings: &KafkaSettings, topic: Topic, reason: &str) 
         Exit::Config,
         format!("{} is missing, and the brokers would not create it: {reason}", plan.name),
         format!(
-            "give this user the right Create on it, choose another name or other settings, or run as one who may: {}",
+            "give this user the right Create on it ({}), choose another name or other settings, or run as one who may: {}",
+            grant(&settings.bootstrap_servers, &[Operation::Create, Operation::Write], &plan.name),
             plan.command(&settings.bootstrap_servers)
         ),
     )
@@ -74,12 +94,33 @@ pub(super) fn item(
     topic: Topic,
     brokers: usize,
     state: Option<&TopicState>,
+    rights: &Rights,
 ) -> Item {
     let plan = topic.plan(settings);
     match state {
-        Some(state) => present(settings, topic, &plan.name, state),
+        Some(state) => present(settings, topic, &plan.name, state, rights),
+        None if *rights == Rights::Unseen => unseen(settings, topic, &plan.name),
         None => absent(settings, topic, brokers, &plan),
     }
+}
+
+/// What grants rights, to be run by whoever may.
+fn granted(settings: &KafkaSettings, operations: &[Operation], name: &str) -> String {
+    format!(
+        "{}, with this user for NAME, and remove an ACL that denies it",
+        grant(&settings.bootstrap_servers, operations, name)
+    )
+}
+
+/// Brokers tell who lacks Describe nothing, not even that a topic is missing.
+fn unseen(settings: &KafkaSettings, topic: Topic, name: &str) -> Item {
+    let creating = settings.create_topics.then_some(Operation::Create);
+    let operations: Vec<Operation> = topic.needed().iter().copied().chain(creating).collect();
+    subject(topic).fails(
+        Exit::Config,
+        format!("{name}: this user lacks the right Describe on it, so that it may also be missing"),
+        granted(settings, &operations, name),
+    )
 }
 
 fn absent(settings: &KafkaSettings, topic: Topic, brokers: usize, plan: &TopicPlan) -> Item {
@@ -119,8 +160,9 @@ struct Findings {
     hints: Vec<String>,
 }
 
-fn present(settings: &KafkaSettings, topic: Topic, name: &str, state: &TopicState) -> Item {
+fn present(settings: &KafkaSettings, topic: Topic, name: &str, state: &TopicState, rights: &Rights) -> Item {
     let mut found = Findings::default();
+    found.rights(settings, topic, name, rights);
     found.partitions(state);
     if let Err(reason) = &state.settings {
         found
@@ -138,12 +180,12 @@ fn present(settings: &KafkaSettings, topic: Topic, name: &str, state: &TopicStat
         subject(topic),
         &settings.bootstrap_servers,
         name,
-        facts(name, state),
+        facts(topic, name, state, rights),
     )
 }
 
-/// Name, partitions, replicas and the settings that are known.
-fn facts(name: &str, state: &TopicState) -> String {
+/// Name, partitions, replicas, whether it may be used, and the settings that are known.
+fn facts(topic: Topic, name: &str, state: &TopicState, rights: &Rights) -> String {
     let count = |number: usize, what: &str| {
         let plural = if number == 1 { "" } else { "s" };
         format!("{number} {what}{plural}")
@@ -153,6 +195,9 @@ fn facts(name: &str, state: &TopicState) -> String {
         count(state.partitions, "partition"),
         count(state.replicas, "replica")
     );
+    if matches!(rights, Rights::Told(_)) && rights.lacking(topic.needed()).is_empty() {
+        facts.push_str(&format!(", this user {}", topic.allowance()));
+    }
     if let Ok(settings) = &state.settings {
         let known = [
             ("cleanup.policy", settings.cleanup_policy.clone()),
@@ -210,6 +255,29 @@ impl Findings {
             // what the return of a broker mends is no fault of a configuration
             subject.fails(Exit::Unavailable, detail, mend)
         }
+    }
+
+    fn rights(&mut self, settings: &KafkaSettings, topic: Topic, name: &str, rights: &Rights) {
+        if let Rights::Untold(reason) = rights {
+            self.warnings.push(format!("the rights on it are not told ({reason})"));
+            self.hints.push(format!(
+                "see that this user {}: kafka-acls.sh --bootstrap-server {} --list --topic {name}",
+                topic.allowance(),
+                settings.bootstrap_servers
+            ));
+            return;
+        }
+        let lacking = rights.lacking(topic.needed());
+        if lacking.is_empty() {
+            return;
+        }
+        let words: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+        let complaint = match words.as_slice() {
+            [one] => format!("this user lacks the right {one} on it"),
+            several => format!("this user lacks the rights {} on it", several.join(" and ")),
+        };
+        self.failures.push((Exit::Config, complaint));
+        self.hints.push(granted(settings, &lacking, name));
     }
 
     fn partitions(&mut self, state: &TopicState) {

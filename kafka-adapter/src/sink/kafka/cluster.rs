@@ -1,5 +1,5 @@
-//! What a cluster says of itself and of the topics: brokers, partitions, replicas, and the settings that decide what
-//! becomes of a record.
+//! What a cluster says of itself and of the topics: brokers, partitions, replicas, the settings that decide what becomes of
+//! a record, and the rights of this user.
 //!
 //! Responsible for asking, on the configuration of the producer, and for reading a shard's position. Refuses to change
 //! anything: it creates no topic, sends no record and asks for no producer id, so that it can run beside a live adapter. Invariant: what a broker does not
@@ -16,6 +16,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer as _;
 
 use super::positions;
+use super::rights::Rights;
 use super::settings::KafkaSettings;
 use super::topics::{TopicPlan, refused, wait_for};
 use super::{StartError, client_error, connect, metadata};
@@ -30,6 +31,8 @@ pub struct Cluster {
     /// In the same order, why the brokers would not create a topic; none where they would, where it is there, and where a
     /// run would not ask them to.
     pub uncreatable: Vec<Option<String>>,
+    /// In the same order, the rights of this user.
+    pub rights: Vec<Rights>,
     /// Whether the shard has a position; none without transactions or their topic.
     pub position: Option<Position>,
 }
@@ -107,7 +110,7 @@ impl Cluster {
     /// Longest time that asking takes, in milliseconds.
     #[must_use]
     pub fn most_ms(settings: &KafkaSettings) -> u64 {
-        let questions = 2 + u64::from(settings.create_topics) + u64::from(settings.transactions.is_some());
+        let questions = 3 + u64::from(settings.create_topics) + u64::from(settings.transactions.is_some());
         let reading_ms = settings.transactions.as_ref().map_or(0, |_| positions::ANSWER_MS);
         settings.start_timeout_ms.saturating_mul(questions) + reading_ms
     }
@@ -137,6 +140,7 @@ impl Cluster {
             refused.map(|(_, reason)| reason.clone())
         };
         let uncreatable = topics.iter().map(|name| reason(name)).collect();
+        let rights = Rights::ask(client.inner(), &topics, wait);
         let has_positions = topics
             .iter()
             .zip(&found)
@@ -156,6 +160,7 @@ impl Cluster {
             brokers: metadata.brokers().len(),
             topics,
             uncreatable,
+            rights,
             position: has_positions.then(|| position(settings)).flatten(),
         }
     }

@@ -54,6 +54,9 @@ pub(super) fn mend_of(code: Code) -> Option<&'static str> {
         }
         Code::InvalidTopic => "set kafka.topics to a name that the broker allows",
         Code::TopicAuthorizationFailed => "give this user the rights Write and Describe on the topic",
+        Code::TransactionalIdAuthorizationFailed => {
+            "give this user the right Write on this transactional id (kafka-acls.sh --transactional-id)"
+        }
         Code::ClusterAuthorizationFailed => "give this user the right IdempotentWrite on the cluster",
         Code::SaslAuthenticationFailed | Code::Authentication => {
             "check user and password in kafka.librdkafka, and the broker's users"

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::extent::{Extent, in_words};
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Reads the last position of a shard; none if `given_up` said so before it was found.
 ///
 /// # Errors
-/// Why it could not be read, in words; the same call may succeed later.
+/// Why it could not be read, in words, with the mend behind a semicolon if there is one; the same call may succeed later.
 pub(super) fn last(
     settings: &KafkaSettings,
     shard: &str,
@@ -33,7 +33,15 @@ pub(super) fn last(
 ) -> Result<Option<Option<Vec<u8>>>, String> {
     let topic = settings.topics.positions.as_str();
     let failed = |reason: String| format!("topic {topic}: {reason}");
-    let told = |error: KafkaError| failed(in_words(error));
+    let told = |error: KafkaError| {
+        let lacks_a_right = error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let mend = if lacks_a_right {
+            "; give this user the right Read on it"
+        } else {
+            ""
+        };
+        failed(in_words(error) + mend)
+    };
     let consumer: BaseConsumer = settings.reader_config().create().map_err(told)?;
     let mut any_config = settings.reader_config();
     let any: BaseConsumer = any_config
