@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::run;
 use crate::sink::{
-    Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Position, Rights, TopicPlan, TransactionSettings,
+    Cluster as Found, KafkaSettings, KafkaStartError, Outlet, Position, Rights, TopicPlan,
+    TransactionSettings,
 };
 
 use topic::Topic;
@@ -91,9 +92,9 @@ impl Cluster {
             Ok(found) => {
                 let uncreatable = found.uncreatable.iter().map(Option::as_deref);
                 let states = found.topics.iter().map(Option::as_ref).zip(&found.rights);
-                for ((topic, (state, rights)), uncreatable) in self.topics.iter().zip(states).zip(uncreatable) {
-                    let may_fit =
-                        *rights != Rights::Unseen && topic.plan(&self.settings).fits(found.brokers);
+                for ((topic, (state, rights)), uncreatable) in self.topics.iter().zip(states).zip(uncreatable)
+                {
+                    let may_fit = *rights != Rights::Unseen && topic.plan(&self.settings).fits(found.brokers);
                     items.push(match uncreatable.filter(|_| may_fit) {
                         Some(reason) => topic::uncreatable(&self.settings, *topic, reason),
                         None => topic::item(&self.settings, *topic, found.brokers, state, rights),

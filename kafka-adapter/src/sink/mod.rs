@@ -23,8 +23,8 @@ use crate::record::{Attributes, Record};
 pub use file::{RecordFile, Rotation};
 pub use kafka::{
     Cluster, Envelope, Extent, KafkaSettings, KafkaSink, Obstacle, Operation, Position, Rights,
-    StartError as KafkaStartError, TopicPlan, TopicSettings, TopicState, Topics, TransactionSettings, grant, in_words,
-    meaning_of,
+    StartError as KafkaStartError, TopicPlan, TopicSettings, TopicState, Topics, TransactionSettings, grant,
+    in_words, meaning_of,
 };
 pub use ledger::{Answer, Ledger, WAKE};
 pub use lines::LinesSink;

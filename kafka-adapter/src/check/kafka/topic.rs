@@ -259,7 +259,8 @@ impl Findings {
 
     fn rights(&mut self, settings: &KafkaSettings, topic: Topic, name: &str, rights: &Rights) {
         if let Rights::Untold(reason) = rights {
-            self.warnings.push(format!("the rights on it are not told ({reason})"));
+            self.warnings
+                .push(format!("the rights on it are not told ({reason})"));
             self.hints.push(format!(
                 "see that this user {}: kafka-acls.sh --bootstrap-server {} --list --topic {name}",
                 topic.allowance(),

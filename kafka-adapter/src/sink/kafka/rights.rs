@@ -120,3 +120,72 @@ pub fn grant(bootstrap_servers: &str, operations: &[Operation], topic: &str) -> 
         "kafka-acls.sh --bootstrap-server {bootstrap_servers} --add --allow-principal User:NAME{operations} --topic {topic}"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(operations: Result<Option<Vec<u32>>, Refusal>) -> Rights {
+        let name = "events".to_owned();
+        Rights::read("events", &Ok(vec![Described { name, operations }]))
+    }
+
+    fn refused(code: RDKafkaErrorCode) -> Rights {
+        let words = code.to_string();
+        told(Err(Refusal {
+            code: code as i32,
+            words,
+        }))
+    }
+
+    #[test]
+    fn operations_are_read_by_their_numbers_and_others_are_no_concern() {
+        // of a topic all that there are: Read to Alter, Describe, DescribeConfigs, AlterConfigs, and one of tomorrow
+        let all = told(Ok(Some(vec![3, 4, 5, 6, 7, 8, 10, 11, 29])));
+        assert_eq!(
+            all,
+            Rights::Told(vec![Operation::Read, Operation::Write, Operation::Create])
+        );
+        assert_eq!(all.lacking(&[Operation::Read, Operation::Write]), []);
+        let few = told(Ok(Some(vec![8, 3])));
+        assert_eq!(
+            few.lacking(&[Operation::Read, Operation::Write]),
+            [Operation::Write]
+        );
+        assert_eq!(told(Ok(Some(Vec::new()))), Rights::Told(Vec::new()));
+    }
+
+    #[test]
+    fn silence_is_no_refusal() {
+        let silent = [
+            told(Ok(None)),
+            refused(RDKafkaErrorCode::UnknownTopicOrPartition),
+            Rights::read("events", &Err("no answer".to_owned())),
+            Rights::read("events", &Ok(Vec::new())),
+        ];
+        for rights in silent {
+            assert!(matches!(rights, Rights::Untold(_)), "{rights:?}");
+            assert_eq!(rights.lacking(&[Operation::Write]), []);
+        }
+    }
+
+    #[test]
+    fn a_topic_that_is_refused_altogether_is_out_of_sight() {
+        let unseen = refused(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(unseen, Rights::Unseen);
+        assert_eq!(unseen.lacking(&[Operation::Write]), [Operation::Write]);
+    }
+
+    #[test]
+    fn the_command_grants_all_that_is_lacking_at_once() {
+        assert_eq!(
+            grant(
+                "b:9092",
+                &[Operation::Read, Operation::Write],
+                "genesys.positions"
+            ),
+            "kafka-acls.sh --bootstrap-server b:9092 --add --allow-principal User:NAME --operation Read --operation Write \
+             --topic genesys.positions"
+        );
+    }
+}

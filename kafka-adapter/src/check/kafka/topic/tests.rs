@@ -44,6 +44,11 @@ fn sound() -> TopicState {
     }
 }
 
+/// The rights that a run needs, and one more.
+fn enough() -> Rights {
+    Rights::Told(vec![Operation::Read, Operation::Write])
+}
+
 fn judged(
     change: impl FnOnce(&mut TopicState, &mut TopicSettings),
 ) -> (Option<Exit>, &'static str, String, String) {
@@ -53,9 +58,9 @@ fn judged(
     if state.settings.is_ok() {
         state.settings = Ok(told);
     }
-    let item = item(&settings(), Topic::Of(Route::Audit), 3, Some(&state));
+    let item = item(&settings(), Topic::Of(Route::Audit), 3, Some(&state), &enough());
     assert_eq!(item.id, "kafka.topic.audit");
-    let facts = facts("a", &state);
+    let facts = facts(Topic::Of(Route::Audit), "a", &state, &enough());
     let complaint = item.detail.strip_prefix(&facts).unwrap().trim_start_matches("; ");
     let mend = item.mend.clone().unwrap_or_default();
     let mend = mend.replace(
@@ -77,7 +82,12 @@ fn row(
 #[test]
 fn a_sound_topic_shows_what_was_looked_at() {
     assert_eq!(
-        facts("a", &sound()),
+        facts(
+            Topic::Of(Route::Event),
+            "a",
+            &sound(),
+            &Rights::Untold(String::new())
+        ),
         "a: 4 partitions, 3 replicas, cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 2, \
          max.message.bytes = 1048588"
     );
@@ -211,7 +221,8 @@ fn an_absent_topic_depends_on_who_is_to_create_it() {
             create_topics,
             ..settings()
         };
-        let item = item(&settings, Topic::Of(Route::Event), brokers, None);
+        let untold = Rights::Untold("Broker: Unknown topic or partition".to_owned());
+        let item = item(&settings, Topic::Of(Route::Event), brokers, None, &untold);
         (item.failure(), item.detail, item.mend.unwrap())
     };
     let command = TopicPlan::of(&settings(), Route::Event).command("b:9092");
@@ -248,7 +259,7 @@ fn the_positions_topic_is_compacted_and_never_deleted_from() {
         if let Ok(told) = &mut state.settings {
             told.cleanup_policy = Some(policy.to_owned());
         }
-        let item = item(&settings(), Topic::Positions, 3, Some(&state));
+        let item = item(&settings(), Topic::Positions, 3, Some(&state), &enough());
         (item.id.to_string(), item.failure(), item.mend)
     };
     assert_eq!(of("compact"), ("kafka.topic.positions".to_owned(), None, None));
@@ -265,6 +276,117 @@ fn the_positions_topic_is_compacted_and_never_deleted_from() {
                 )
             ),
             "{policy}"
+        );
+    }
+}
+
+const GRANT: &str = "kafka-acls.sh --bootstrap-server b:9092 --add --allow-principal User:NAME";
+const NAMED: &str = "with this user for NAME, and remove an ACL that denies it";
+
+/// Exit, complaint behind the facts, and mend of a topic that is otherwise sound.
+fn with_rights(topic: Topic, rights: &Rights) -> (Option<Exit>, String, String) {
+    let mut state = sound();
+    if let (Topic::Positions, Ok(told)) = (topic, &mut state.settings) {
+        told.cleanup_policy = Some("compact".to_owned());
+    }
+    let item = item(&settings(), topic, 3, Some(&state), rights);
+    let name = topic.plan(&settings()).name;
+    let facts = facts(topic, &name, &state, rights);
+    let complaint = item.detail.strip_prefix(&facts).unwrap().trim_start_matches("; ");
+    (
+        item.failure(),
+        complaint.to_owned(),
+        item.mend.unwrap_or_default(),
+    )
+}
+
+#[test]
+fn a_right_that_is_lacking_is_a_failure_with_the_command_that_grants_it() {
+    let (events, positions) = (Topic::Of(Route::Event), Topic::Positions);
+    let (read, write) = (Operation::Read, Operation::Write);
+    let told = |rights: &[Operation]| Rights::Told(rights.to_vec());
+    let sound = (None, String::new(), String::new());
+    assert_eq!(with_rights(events, &told(&[write])), sound);
+    assert_eq!(with_rights(positions, &told(&[write, read])), sound);
+    for (topic, rights, lacking, operations) in [
+        (events, told(&[]), "right Write", "--operation Write --topic e"),
+        (
+            events,
+            told(&[read]),
+            "right Write",
+            "--operation Write --topic e",
+        ),
+        (
+            positions,
+            told(&[write]),
+            "right Read",
+            "--operation Read --topic genesys.positions",
+        ),
+        (
+            positions,
+            told(&[]),
+            "rights Read and Write",
+            "--operation Read --operation Write --topic genesys.positions",
+        ),
+    ] {
+        assert_eq!(
+            with_rights(topic, &rights),
+            (
+                Some(Exit::Config),
+                format!("this user lacks the {lacking} on it"),
+                format!("{GRANT} {operations}, {NAMED}")
+            )
+        );
+    }
+}
+
+#[test]
+fn rights_are_shown_only_where_they_are_told_and_enough() {
+    let shown = |topic, rights: &Rights| facts(topic, "a", &sound(), rights);
+    let events = Topic::Of(Route::Event);
+    assert!(shown(events, &enough()).contains("3 replicas, this user may write to it, cleanup.policy"));
+    assert!(shown(Topic::Positions, &enough()).contains("this user may read it and write to it, "));
+    for rights in [
+        Rights::Told(Vec::new()),
+        Rights::Unseen,
+        Rights::Untold(String::new()),
+    ] {
+        assert!(!shown(events, &rights).contains("this user"), "{rights:?}");
+    }
+}
+
+#[test]
+fn rights_that_are_not_told_are_a_warning_and_no_failure() {
+    let untold = Rights::Untold("the brokers report no authorized operations".to_owned());
+    assert_eq!(
+        with_rights(Topic::Of(Route::Event), &untold),
+        (
+            None,
+            "the rights on it are not told (the brokers report no authorized operations)".to_owned(),
+            "see that this user may write to it: kafka-acls.sh --bootstrap-server b:9092 --list --topic e"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_topic_out_of_sight_is_a_failure_whoever_is_to_create_it() {
+    for (create_topics, operations) in [
+        (false, "--operation Write"),
+        (true, "--operation Write --operation Create"),
+    ] {
+        let settings = KafkaSettings {
+            create_topics,
+            ..settings()
+        };
+        let item = item(&settings, Topic::Of(Route::Event), 3, None, &Rights::Unseen);
+        assert_eq!(
+            (item.failure(), item.detail, item.mend),
+            (
+                Some(Exit::Config),
+                "e: this user lacks the right Describe on it, so that it may also be missing".to_owned(),
+                Some(format!("{GRANT} {operations} --topic e, {NAMED}"))
+            )
         );
     }
 }
