@@ -12,6 +12,7 @@ mod login;
 mod offline;
 mod platform;
 mod ready;
+mod rights;
 mod seen;
 mod topics;
 mod webhook;

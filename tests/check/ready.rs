@@ -15,8 +15,8 @@ fn with_kafka_the_table_shows_each_topic_and_the_broker_is_left_as_it_was() {
     let servers = broker.bootstrap_servers();
     let rig = Rig::new(Options::default()).with_kafka(servers, &topics);
     let checked = check_topics(&rig, &[], servers, &topics);
-    let settings =
-        "cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, max.message.bytes = 1048588";
+    let settings = "this user may write to it, cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, max.message.bytes = \
+         1048588";
     assert_eq!(
         checked.lines,
         [

@@ -6,8 +6,8 @@ use support::{Broker, Rig, Topics, wait_until};
 use crate::DEADLINE;
 use crate::seen::{Checked, check_topics};
 
-const SETTINGS: &str =
-    "cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, max.message.bytes = 1048588";
+const SETTINGS: &str = "this user may write to it, cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, \
+                        max.message.bytes = 1048588";
 const ALTER: &str =
     "mend: kafka-configs.sh --bootstrap-server SERVERS --alter --entity-type topics --entity-name";
 

@@ -6,6 +6,7 @@
 //!
 //! Without Java 17 or Maven the tests are not run and say so; `REQUIRE_BROKER=1` makes that a failure.
 
+mod acls;
 mod admin;
 mod jars;
 mod node;
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 
 use crate::child;
 use crate::wait::holds_within;
-use node::Node;
+use node::{Beside, Node};
 
 /// Longest time from the start of the JVM to an answered metadata request; 4 to 8 s on two shared cores.
 const READY: Duration = Duration::from_secs(90);
@@ -66,7 +67,7 @@ impl Broker {
     /// Not for tests that stop, pause or kill it.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Broker> = OnceLock::new();
-        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[], false)))
+        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[], Beside::Nothing)))
     }
 
     /// A broker for one test alone; `None` if none can be run here.
@@ -76,15 +77,30 @@ impl Broker {
 
     /// A broker for one test alone with further or other properties; `None` if none can be run here.
     pub fn own_with(properties: &[(&str, &str)]) -> Option<Self> {
-        Self::available().then(|| Self::start(properties, false))
+        Self::available().then(|| Self::start(properties, Beside::Nothing))
     }
 
     /// A broker for one test alone that has a TLS listener beside the plain one; `None` if none can be run here.
     pub fn own_with_tls() -> Option<Self> {
-        Self::available().then(|| Self::start(&[], true))
+        Self::available().then(|| Self::start(&[], Beside::Tls))
     }
 
-    fn start(properties: &[(&str, &str)], tls: bool) -> Self {
+    /// A broker that grants its users what ACLs allow them and nothing else; `None` if none can be run here. Users come in
+    /// through a listener beside the plain one, where everyone may do everything. The password of each is its name.
+    pub fn own_with_users(users: &[&str]) -> Option<Self> {
+        let properties = [
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", "User:ANONYMOUS"),
+            ("allow.everyone.if.no.acl.found", "false"),
+        ];
+        let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
+        Self::available().then(|| Self::start(&properties, Beside::Users(users)))
+    }
+
+    fn start(properties: &[(&str, &str)], beside: Beside) -> Self {
         let jars = jars::fetch();
         for attempt in 1..=STARTS {
             let folder = tempfile::Builder::new()
@@ -92,7 +108,7 @@ impl Broker {
                 .tempdir()
                 .expect("a folder for the broker");
             let sweeper = sweep_when_we_end(folder.path());
-            let node = Node::format(folder.path(), &jars, properties, tls);
+            let node = Node::format(folder.path(), &jars, properties, &beside);
             let start = Instant::now();
             let mut child = node.launch();
             if node.ready(&mut child, READY) {
@@ -129,6 +145,24 @@ impl Broker {
         self.node
             .tls_bootstrap_servers()
             .expect("a broker with a TLS listener")
+    }
+
+    /// Where the users of a broker that has any come in.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn users_bootstrap_servers(&self) -> String {
+        self.node
+            .users_bootstrap_servers()
+            .expect("a broker with a listener for users")
+    }
+
+    /// Does what this command line of `kafka-acls.sh` does; its effect takes a moment to be seen.
+    ///
+    /// # Panics
+    /// If the tool would not take it, or the broker refuses.
+    pub fn run_acls(&self, command: &str) {
+        acls::run(command, self.bootstrap_servers());
     }
 
     /// The certificate of the authority behind the TLS listener, PEM.

@@ -34,6 +34,15 @@ const JVM: [&str; 7] = [
 /// Lines of the broker's log that a failure repeats.
 const SHOWN_LINES: usize = 40;
 
+/// A listener beside the plain one.
+#[derive(Debug)]
+pub(super) enum Beside {
+    Nothing,
+    Tls,
+    /// For these users, over plain text; the password of each is its name.
+    Users(Vec<String>),
+}
+
 #[derive(Debug)]
 pub(super) struct Node {
     folder: PathBuf,
@@ -41,25 +50,28 @@ pub(super) struct Node {
     bootstrap_servers: String,
     /// The port of the TLS listener, if there is one.
     tls: Option<u16>,
+    /// The port of the listener for users, if there is one.
+    users: Option<u16>,
 }
 
 impl Node {
-    /// Writes the properties and formats the log folder; `tls`: with a TLS listener beside the plain one.
-    pub(super) fn format(folder: &Path, jars: &Path, further: &[(&str, &str)], tls: bool) -> Self {
+    /// Writes the properties and formats the log folder.
+    pub(super) fn format(folder: &Path, jars: &Path, further: &[(&str, &str)], beside: &Beside) -> Self {
         let (client, controller) = (crate::free_port(), crate::free_port());
         let node = Self {
             folder: folder.to_path_buf(),
             jars: jars.to_path_buf(),
             bootstrap_servers: format!("127.0.0.1:{client}"),
-            tls: tls.then(crate::free_port),
+            tls: matches!(beside, Beside::Tls).then(crate::free_port),
+            users: matches!(beside, Beside::Users(_)).then(crate::free_port),
         };
-        if tls {
+        if node.tls.is_some() {
             let made = Certificate::for_localhost();
             let chain = format!("{}{}", made.key, made.certificate);
             std::fs::write(node.keystore_path(), chain).expect("the broker's key and certificate");
             std::fs::write(node.authority_path(), made.authority).expect("the authority's certificate");
         }
-        let properties = node.properties(controller, further);
+        let properties = node.properties(controller, further, beside);
         std::fs::write(node.properties_path(), properties).expect("the broker's properties");
         let status = node
             .java("kafka.tools.StorageTool")
@@ -75,7 +87,7 @@ impl Node {
         node
     }
 
-    fn properties(&self, controller: u16, further: &[(&str, &str)]) -> String {
+    fn properties(&self, controller: u16, further: &[(&str, &str)], beside: &Beside) -> String {
         let client = &self.bootstrap_servers;
         let mut listeners = format!("PLAINTEXT://{client},CONTROLLER://127.0.0.1:{controller}");
         let mut advertised = listeners.clone();
@@ -83,6 +95,11 @@ impl Node {
             listeners.push_str(&format!(",SSL://127.0.0.1:{port}"));
             // as the certificate names it
             advertised.push_str(&format!(",SSL://localhost:{port}"));
+        }
+        if let Some(port) = self.users {
+            let listener = format!(",SASL_PLAINTEXT://127.0.0.1:{port}");
+            listeners.push_str(&listener);
+            advertised.push_str(&listener);
         }
         let keystore = self.keystore_path().display().to_string();
         let quorum = format!("127.0.0.1:{controller}");
@@ -94,7 +111,7 @@ impl Node {
             ("advertised.listeners", advertised.as_str()),
             (
                 "listener.security.protocol.map",
-                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
             ),
             ("controller.listener.names", "CONTROLLER"),
             ("inter.broker.listener.name", "PLAINTEXT"),
@@ -130,10 +147,29 @@ impl Node {
             ("ssl.keystore.type", "PEM"),
             ("ssl.keystore.location", keystore.as_str()),
         ];
-        let of_tls: &[(&str, &str)] = if self.tls.is_some() { &of_tls } else { &[] };
+        let login = match beside {
+            Beside::Users(users) => users
+                .iter()
+                .map(|user| format!(" user_{user}=\"{user}\""))
+                .collect(),
+            Beside::Nothing | Beside::Tls => String::new(),
+        };
+        let login = format!("org.apache.kafka.common.security.plain.PlainLoginModule required{login};");
+        let of_users = [
+            ("sasl.enabled.mechanisms", "PLAIN"),
+            (
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config",
+                login.as_str(),
+            ),
+        ];
+        let of_beside: &[(&str, &str)] = match beside {
+            Beside::Nothing => &[],
+            Beside::Tls => &of_tls,
+            Beside::Users(_) => &of_users,
+        };
         // java.util.Properties takes the last of two equal keys, so a test's own properties win
         own.iter()
-            .chain(of_tls)
+            .chain(of_beside)
             .chain(further)
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect()
@@ -175,6 +211,11 @@ impl Node {
     /// Where clients find the TLS listener, by the name in its certificate.
     pub(super) fn tls_bootstrap_servers(&self) -> Option<String> {
         Some(format!("localhost:{}", self.tls?))
+    }
+
+    /// Where users come in.
+    pub(super) fn users_bootstrap_servers(&self) -> Option<String> {
+        Some(format!("127.0.0.1:{}", self.users?))
     }
 
     pub(super) fn authority_path(&self) -> PathBuf {

@@ -1,0 +1,305 @@
+//! What a user may do on topics, on a real Apache Kafka with its authorizer: ACLs granted, lacking, and mended with the
+//! command that the row names.
+
+use std::sync::OnceLock;
+
+use simulator::Options;
+use support::{Broker, Rig, Stream, Topics, rig, unique_topic, wait_until};
+
+use crate::DEADLINE;
+use crate::seen::{Checked, check_json, check_topics};
+
+/// One for each test, since ACLs are a user's.
+const USERS: [&str; 5] = ["ann", "bob", "cid", "dot", "eve"];
+const SETTINGS: &str =
+    "cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, max.message.bytes = 1048588";
+const NAMED: &str = "with this user for NAME, and remove an ACL that denies it";
+
+fn broker() -> Option<&'static Broker> {
+    static BROKER: OnceLock<Option<Broker>> = OnceLock::new();
+    BROKER.get_or_init(|| Broker::own_with_users(&USERS)).as_ref()
+}
+
+/// A user with an adapter of its own.
+struct User {
+    broker: &'static Broker,
+    name: &'static str,
+    servers: String,
+    topics: Topics,
+}
+
+impl User {
+    fn new(broker: &'static Broker, name: &'static str) -> Self {
+        Self {
+            broker,
+            name,
+            servers: broker.users_bootstrap_servers(),
+            topics: Topics::create(broker, 2),
+        }
+    }
+
+    fn rig(&self) -> Rig {
+        let options = Options {
+            events: Some(50),
+            ..Options::default()
+        };
+        let property = |name: &str| format!("kafka.librdkafka.\"{name}\"");
+        Rig::new(options)
+            .with_kafka(&self.servers, &self.topics)
+            .set(&property("security.protocol"), "sasl_plaintext")
+            .set(&property("sasl.mechanism"), "PLAIN")
+            .set(&property("sasl.username"), self.name)
+            .set(&property("sasl.password"), self.name)
+    }
+
+    fn grant(&self, operations: &[&str], resource: &str, name: &str) {
+        let operations: String = operations
+            .iter()
+            .map(|operation| format!(" --operation {operation}"))
+            .collect();
+        self.broker.run_acls(&format!(
+            "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:{}{operations} --{resource} {name}",
+            self.servers, self.name
+        ));
+    }
+
+    /// All that a run and a check need on these topics.
+    fn grant_all(&self, topics: &[&str]) {
+        for topic in topics {
+            self.grant(&["Write", "DescribeConfigs"], "topic", topic);
+        }
+    }
+
+    fn check(&self, rig: &Rig, flags: &[&str]) -> Checked {
+        check_topics(rig, flags, &self.servers, &self.topics)
+    }
+
+    /// Runs the command of a mend, as one who may and with this user's name.
+    fn mend(&self, rows: &[String]) {
+        let mend = rows.last().unwrap().strip_prefix("mend: ").unwrap();
+        let command = mend.strip_suffix(NAMED).unwrap().trim_end_matches(", ");
+        let named = [
+            ("SERVERS", self.servers.as_str()),
+            ("NAME", self.name),
+            ("EVENTS", &self.topics.events),
+            ("AUDIT", &self.topics.audit),
+        ];
+        let command = named.iter().fold(command.to_owned(), |command, (shown, name)| {
+            command.replace(shown, name)
+        });
+        self.broker.run_acls(&command);
+    }
+
+    /// Checks until what was granted is seen, which takes brokers a moment.
+    fn wait_for(&self, rig: &Rig, title: &str, row: &str) -> Checked {
+        let mut last = self.check(rig, &[]);
+        wait_until(DEADLINE, row, || {
+            last = self.check(rig, &[]);
+            last.rows(title) == [row]
+        });
+        last
+    }
+}
+
+#[test]
+fn a_user_with_every_right_sees_nothing_but_ticks() {
+    let Some(broker) = broker() else { return };
+    let user = User::new(broker, "ann");
+    user.grant_all(&user.topics.names());
+    let rig = user.rig();
+    let events = format!("✓ EVENTS: 2 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    let checked = user.wait_for(&rig, "events topic", &events);
+    for (title, topic) in [
+        ("dead-letter topic", "DEAD-LETTER: 1 partition"),
+        ("control topic", "CONTROL: 1 partition"),
+        ("audit topic", "AUDIT: 3 partitions"),
+    ] {
+        let row = format!("✓ {topic}, 1 replica, this user may write to it, {SETTINGS}");
+        assert_eq!(checked.rows(title), [row]);
+    }
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("ready: 12 checks hold", Some(0))
+    );
+}
+
+#[test]
+fn a_topic_that_may_not_be_written_is_a_failure_until_its_mend_is_run() {
+    let Some(broker) = broker() else { return };
+    let user = User::new(broker, "bob");
+    // two routes may share a topic, and the brokers are asked for it once
+    let shared = user.topics.dead_letter.clone();
+    let rig = user.rig().set("kafka.topics.control", shared.as_str());
+    user.grant_all(&[&user.topics.events, &shared]);
+    user.grant(&["Describe", "DescribeConfigs"], "topic", &user.topics.audit);
+    let shared = format!("✓ DEAD-LETTER: 1 partition, 1 replica, this user may write to it, {SETTINGS}");
+    let events = format!("✓ EVENTS: 2 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    let lacking =
+        format!("✗ AUDIT: 3 partitions, 1 replica, {SETTINGS}; this user lacks the right Write on it");
+    let mut checked = user.wait_for(&rig, "events topic", &events);
+    wait_until(DEADLINE, "every ACL is seen", || {
+        checked = user.check(&rig, &[]);
+        checked.rows("audit topic").first() == Some(&lacking)
+    });
+    let rows = checked.rows("audit topic");
+    assert_eq!(
+        rows[1],
+        format!(
+            "mend: kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME --operation Write --topic \
+             AUDIT, {NAMED}"
+        )
+    );
+    assert_eq!(checked.rows("control topic"), [shared.as_str()]);
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("not ready: 1 of 12 failed", Some(78))
+    );
+    let (code, document) = check_json(&rig, &[]);
+    let row = document["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["id"] == "kafka.topic.audit")
+        .unwrap();
+    assert_eq!((code, &row["outcome"]), (Some(78), &"failed".into()));
+
+    user.mend(&rows);
+    let audit = format!("✓ AUDIT: 3 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    let mended = user.wait_for(&rig, "audit topic", &audit);
+    assert_eq!(
+        (mended.verdict(), mended.code),
+        ("ready: 12 checks hold", Some(0))
+    );
+}
+
+#[test]
+fn a_topic_out_of_sight_is_a_failure_until_its_mend_is_run() {
+    let Some(broker) = broker() else { return };
+    let user = User::new(broker, "cid");
+    let topics = &user.topics;
+    user.grant_all(&[&topics.events, &topics.dead_letter, &topics.control]);
+    user.grant(&["DescribeConfigs"], "topic", &topics.audit);
+    let rig = user.rig();
+    let control = format!("✓ CONTROL: 1 partition, 1 replica, this user may write to it, {SETTINGS}");
+    let checked = user.wait_for(&rig, "control topic", &control);
+    let rows = |operations: &str| {
+        [
+            "✗ AUDIT: this user lacks the right Describe on it, so that it may also be missing".to_owned(),
+            format!(
+                "mend: kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME {operations} --topic \
+                 AUDIT, {NAMED}"
+            ),
+        ]
+    };
+    let unseen = checked.rows("audit topic");
+    assert_eq!(unseen, rows("--operation Write"));
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("not ready: 1 of 12 failed", Some(78))
+    );
+    let created = user.check(&rig, &["--create-topics"]);
+    assert_eq!(
+        created.rows("audit topic"),
+        rows("--operation Write --operation Create")
+    );
+    assert_eq!(created.code, Some(78));
+
+    user.mend(&unseen);
+    let audit = format!("✓ AUDIT: 3 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    assert_eq!(user.wait_for(&rig, "audit topic", &audit).code, Some(0));
+}
+
+#[test]
+fn a_topic_that_this_user_may_not_create_is_a_failure_until_it_may() {
+    let Some(broker) = broker() else { return };
+    let mut user = User::new(broker, "dot");
+    user.topics.audit = unique_topic("audit");
+    user.grant_all(&user.topics.names());
+    let rig = user.rig();
+    let mut rows = Vec::new();
+    wait_until(DEADLINE, "every ACL is seen", || {
+        let checked = user.check(&rig, &["--create-topics"]);
+        rows = checked.rows("audit topic");
+        checked.verdict() == "not ready: 1 of 12 failed"
+    });
+    assert_eq!(
+        rows[0],
+        "✗ AUDIT is missing, and the brokers would not create it: TopicAuthorizationFailed (Broker: Topic authorization \
+         failed)"
+    );
+    let grant = "kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME --operation Create --operation \
+                 Write --topic AUDIT";
+    assert!(
+        rows[1].starts_with(&format!(
+            "mend: give this user the right Create on it ({grant}), choose "
+        )),
+        "{rows:?}"
+    );
+    user.mend(&[format!("mend: {grant}, {NAMED}")]);
+    wait_until(DEADLINE, "what may be created is no failure", || {
+        user.check(&rig, &["--create-topics"]).code == Some(0)
+    });
+}
+
+#[test]
+fn with_exactly_once_positions_are_read_too_and_a_start_shows_the_right_on_the_transactional_id() {
+    let Some(broker) = broker() else { return };
+    let user = User::new(broker, "eve");
+    let (positions, shard) = (unique_topic("positions"), unique_topic("shard"));
+    broker.create_topic(&positions, 1, &[("cleanup.policy", "compact")]);
+    user.grant_all(&user.topics.names());
+    user.grant_all(&[&positions]);
+    let rig = user
+        .rig()
+        .set("delivery.guarantee", "exactly_once")
+        .set("source.name", shard.as_str())
+        .set("kafka.topics.positions", positions.as_str())
+        .set("kafka.start_timeout_ms", 2_000);
+    let facts = format!("{positions}: 1 partition, 1 replica, ");
+    let settings = SETTINGS.replace("delete", "compact");
+    let mut rows = Vec::new();
+    wait_until(DEADLINE, "every ACL is seen", || {
+        let checked = user.check(&rig, &[]);
+        rows = checked.rows("positions topic");
+        checked.rows("control topic").len() == 1 && rows.len() == 2
+    });
+    assert_eq!(
+        rows,
+        [
+            format!("✗ {facts}{settings}; this user lacks the right Read on it"),
+            format!(
+                "mend: kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME --operation Read --topic \
+                 {positions}, {NAMED}"
+            ),
+        ]
+    );
+    user.mend(&rows);
+    let sound = format!("✓ {facts}this user may read it and write to it, {settings}");
+    let checked = user.wait_for(&rig, "positions topic", &sound);
+    assert_eq!(
+        checked.rows("transactional id"),
+        [format!(
+            "– genesys-kafka-{shard}: a start alone shows whether this user has Write on it, since asking would fence a run \
+             that is up"
+        )]
+    );
+    assert_eq!(
+        (checked.verdict(), checked.code),
+        ("ready: 14 checks hold, 1 not examined", Some(0))
+    );
+
+    let mut adapter = rig.start();
+    let line = adapter.wait_for_line(Stream::Stderr, "transactions have to wait", DEADLINE);
+    assert!(
+        line.contains(&format!("genesys-kafka-{shard}: ")) && line.contains(
+            "TransactionalIdAuthorizationFailed (Broker: Transactional Id authorization failed); give this user the right \
+             Write on this transactional id (kafka-acls.sh --transactional-id)"
+        ),
+        "{line}"
+    );
+    user.grant(&["Write"], "transactional-id", &format!("genesys-kafka-{shard}"));
+    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    assert_eq!(ended.code, Some(0), "{:#?}", ended.stderr);
+    assert_eq!(user.topics.read_events(broker.bootstrap_servers()).len(), 50);
+}
