@@ -61,12 +61,12 @@ fn brokers_that_do_not_tell_settings_are_no_hindrance() {
     let row = |title: &str, topic: &str| {
         [
             format!(
-                "! {title:<20}  {topic}: 2 partitions, 1 replica; its settings are not told \
-                 (OperationTimedOut (Local: Timed out))"
+                "! {title:<20}  {topic}: 2 partitions, 1 replica; the rights on it are not told (Failed while waiting for \
+                 controller: Local: Timed out); its settings are not told (OperationTimedOut (Local: Timed out))"
             ),
             format!(
-                "                        mend: give this user the right DescribeConfigs on topic {topic}, or look at \
-                 them yourself"
+                "                        mend: see that this user may write to it: kafka-acls.sh --bootstrap-server SERVERS \
+                 --list --topic {topic}, give this user the right DescribeConfigs on topic {topic}, or look at them yourself"
             ),
         ]
     };

@@ -136,8 +136,9 @@ fn a_topic_that_the_brokers_would_not_create_is_a_failure_with_their_reason() {
     );
     assert!(
         rows[1].starts_with(
-            "mend: give this user the right Create on it, choose another name or other settings, or run as one who may: \
-             kafka-topics.sh --bootstrap-server SERVERS --create --topic AUDIT "
+            "mend: give this user the right Create on it (kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal \
+             User:NAME --operation Create --operation Write --topic AUDIT), choose another name or other settings, or run as \
+             one who may: kafka-topics.sh --bootstrap-server SERVERS --create --topic AUDIT "
         ),
         "{rows:?}"
     );

@@ -345,9 +345,12 @@ impl Caller {
                     ));
                 }
                 if !error.is_retriable() || error.code() != RDKafkaErrorCode::OperationTimedOut {
-                    let mend = mend_of(error.code()).map_or_else(String::new, |mend| format!("; {mend}"));
-                    self.shared
-                        .tell(Some(format!("{}: {error}{mend}", self.transactions.id())));
+                    let reason = format!("{}: {error}", self.transactions.id());
+                    self.shared.tell(Some(match mend_of(error.code()) {
+                        // the broker's own words may end with a full stop
+                        Some(mend) => format!("{}; {mend}", reason.trim_end_matches('.')),
+                        None => reason,
+                    }));
                 }
                 if !error.is_retriable() {
                     if self.step(RETRY).is_none() {
