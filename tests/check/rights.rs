@@ -3,8 +3,10 @@
 
 use std::sync::OnceLock;
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use simulator::Options;
-use support::{Broker, Rig, Stream, Topics, rig, unique_topic, wait_until};
+use support::{Broker, Rig, Stream, Topics, read_back, rig, unique_topic, wait_until};
 
 use crate::DEADLINE;
 use crate::seen::{Checked, check_json, check_topics};
@@ -242,11 +244,19 @@ fn a_topic_that_this_user_may_not_create_is_a_failure_until_it_may() {
 }
 
 #[test]
-fn with_exactly_once_positions_are_read_too_and_a_start_shows_the_right_on_the_transactional_id() {
+fn with_exactly_once_a_right_that_is_lacking_is_told_by_check_or_start_until_it_is_there() {
     let Some(broker) = broker() else { return };
     let user = User::new(broker, "eve");
     let (positions, shard) = (unique_topic("positions"), unique_topic("shard"));
     broker.create_topic(&positions, 1, &[("cleanup.policy", "compact")]);
+    // an empty topic is read without any right
+    let other: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .create()
+        .unwrap();
+    let record = BaseRecord::to(&positions).key("another shard").payload("{}");
+    other.send(record).map_err(|(error, _)| error).unwrap();
+    other.flush(DEADLINE).unwrap();
     user.grant_all(&user.topics.names());
     user.grant_all(&[&positions]);
     let rig = user
@@ -257,12 +267,20 @@ fn with_exactly_once_positions_are_read_too_and_a_start_shows_the_right_on_the_t
         .set("kafka.start_timeout_ms", 2_000);
     let facts = format!("{positions}: 1 partition, 1 replica, ");
     let settings = SETTINGS.replace("delete", "compact");
-    let mut rows = Vec::new();
+    let (mut rows, mut position) = (Vec::new(), Vec::new());
     wait_until(DEADLINE, "every ACL is seen", || {
         let checked = user.check(&rig, &[]);
         rows = checked.rows("positions topic");
+        position = checked.rows("position");
         checked.rows("control topic").len() == 1 && rows.len() == 2
     });
+    assert_eq!(
+        position,
+        [
+            format!("✗ topic {positions}: TopicAuthorizationFailed (Broker: Topic authorization failed)"),
+            "mend: give this user the right Read on it".to_owned(),
+        ]
+    );
     assert_eq!(
         rows,
         [
@@ -273,9 +291,36 @@ fn with_exactly_once_positions_are_read_too_and_a_start_shows_the_right_on_the_t
             ),
         ]
     );
+    let mut adapter = rig.start();
+    let mut waits = |text: &str| {
+        let line = adapter.wait_for_line(Stream::Stderr, text, DEADLINE);
+        assert!(
+            line.contains("WARN") && line.contains("transactions have to wait"),
+            "{line}"
+        );
+    };
+    waits(
+        "Transactional Id authorization failed; give this user the right Write on this transactional id (kafka-acls.sh \
+         --transactional-id)",
+    );
+    user.grant(&["Write"], "transactional-id", &format!("genesys-kafka-{shard}"));
+    waits(&format!(
+        "topic {positions}: TopicAuthorizationFailed (Broker: Topic authorization failed); give this user the right Read on it"
+    ));
     user.mend(&rows);
-    let sound = format!("✓ {facts}this user may read it and write to it, {settings}");
-    let checked = user.wait_for(&rig, "positions topic", &sound);
+    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
+    let ended = rig::stop(&mut adapter, DEADLINE);
+    assert_eq!(ended.code, Some(0), "{:#?}", ended.stderr);
+    let events = read_back(broker.bootstrap_servers(), &user.topics.events);
+    assert_eq!(events.len(), 50);
+
+    let checked = user.check(&rig, &[]);
+    assert_eq!(
+        checked.rows("positions topic"),
+        [format!(
+            "✓ {facts}this user may read it and write to it, {settings}"
+        )]
+    );
     assert_eq!(
         checked.rows("transactional id"),
         [format!(
@@ -287,19 +332,4 @@ fn with_exactly_once_positions_are_read_too_and_a_start_shows_the_right_on_the_t
         (checked.verdict(), checked.code),
         ("ready: 14 checks hold, 1 not examined", Some(0))
     );
-
-    let mut adapter = rig.start();
-    let line = adapter.wait_for_line(Stream::Stderr, "transactions have to wait", DEADLINE);
-    assert!(
-        line.contains(&format!("genesys-kafka-{shard}: ")) && line.contains(
-            "Transactional Id authorization failed; give this user the right Write on this transactional id (kafka-acls.sh \
-             --transactional-id)"
-        ),
-        "{line}"
-    );
-    user.grant(&["Write"], "transactional-id", &format!("genesys-kafka-{shard}"));
-    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
-    let ended = rig::stop(&mut adapter, DEADLINE);
-    assert_eq!(ended.code, Some(0), "{:#?}", ended.stderr);
-    assert_eq!(user.topics.read_events(broker.bootstrap_servers()).len(), 50);
 }

@@ -33,9 +33,10 @@ pub(super) fn last(
 ) -> Result<Option<Option<Vec<u8>>>, String> {
     let topic = settings.topics.positions.as_str();
     let failed = |reason: String| format!("topic {topic}: {reason}");
+    let lacks_a_right =
+        |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
     let told = |error: KafkaError| {
-        let lacks_a_right = error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
-        let mend = if lacks_a_right {
+        let mend = if lacks_a_right(&error) {
             "; give this user the right Read on it"
         } else {
             ""
@@ -93,8 +94,8 @@ pub(super) fn last(
             Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|(other, _)| *other != partition),
             Some(Err(error)) => {
                 failed += 1;
-                // a connection that breaks is made again by the library
-                if failed > 50 {
+                // a connection that breaks is made again by the library; a right that is lacking is told but once
+                if failed > 50 || lacks_a_right(&error) {
                     return Err(told(error));
                 }
             }
