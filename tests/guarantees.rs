@@ -1,4 +1,5 @@
-//! The table of guarantees in the README, held against the tree: each row names tests, and each test is there.
+//! The table of guarantees in the README, held against the tree: each row names tests, and each test is there. Beside it the
+//! places of unsafe code, as CONTRIBUTING names them.
 #![allow(
     clippy::unwrap_used,
     reason = "a test reports a broken environment by panicking"
@@ -46,4 +47,53 @@ fn each_failure_of_the_table_names_tests_that_are_there() {
             assert!(file(&name).is_some(), "{failure}: there is no test {name}");
         }
     }
+}
+
+/// Every source file below a folder whose lint against unsafe code is lifted, relative to the root.
+fn lifted(folder: &Path, into: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            lifted(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_lifted =
+                |line: &str| line.starts_with("#![expect(unsafe_code") || line == "    unsafe_code,";
+            if text.lines().any(is_lifted) {
+                let path = path.strip_prefix(root()).unwrap();
+                into.push(path.display().to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_where_contributing_names_it_and_nowhere_else() {
+    let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let (_, rule) = text.split_once("- **Unsafe** only in ").unwrap();
+    let (places, _) = rule.split_once(':').unwrap();
+    let places: Vec<&str> = places.split('`').skip(1).step_by(2).collect();
+    let mut files = Vec::new();
+    for package in [
+        "plugin-abi",
+        "source-plugin",
+        "kafka-adapter",
+        "config-faults",
+        "simulator",
+        "tests",
+        "bench",
+    ] {
+        lifted(&root().join(package), &mut files);
+    }
+    for place in &places {
+        assert!(
+            files.iter().any(|file| file.starts_with(place)),
+            "there is none in {place}"
+        );
+    }
+    let elsewhere: Vec<&String> = files
+        .iter()
+        .filter(|file| !places.iter().any(|place| file.starts_with(place)))
+        .collect();
+    assert!(elsewhere.is_empty(), "not named: {elsewhere:?}");
 }

@@ -6,12 +6,16 @@ use std::path::Path;
 use support::workspace_root;
 
 /// Every state, and the module here, or the test elsewhere, that holds it.
-const STATES: [(&str, &str); 40] = [
+const STATES: [(&str, &str); 41] = [
     ("broker gone", "running/broker.rs"),
     ("topic deleted", "running/broker.rs"),
     (
         "right to write taken away",
         "../kafka-adapter/src/sink/kafka/meaning.rs",
+    ),
+    (
+        "right on the transactional id or to read positions lacking, with `exactly_once`",
+        "check/rights.rs",
     ),
     (
         "disk full where dead letters, audit or control records go",

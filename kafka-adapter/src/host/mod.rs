@@ -1,4 +1,5 @@
-//! Loads an event source plugin and speaks its C contract; the only unsafe code of the package is in this folder.
+//! Loads an event source plugin and speaks its C contract; unsafe code of the package is in this folder, and in the one
+//! question to librdkafka that has no safe wrapper (`sink::kafka::rights`).
 //!
 //! Responsible for finding the library, for calling its functions as `plugin_abi` documents them, and for a safe
 //! view of its records. Refuses a library of another major version or one that lacks a symbol, and text that is not
