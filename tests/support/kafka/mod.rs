@@ -67,7 +67,7 @@ impl Broker {
     /// Not for tests that stop, pause or kill it.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Broker> = OnceLock::new();
-        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[], Beside::Nothing)))
+        Self::available().then(|| SHARED.get_or_init(|| Self::start(&[], &Beside::Nothing)))
     }
 
     /// A broker for one test alone; `None` if none can be run here.
@@ -77,12 +77,12 @@ impl Broker {
 
     /// A broker for one test alone with further or other properties; `None` if none can be run here.
     pub fn own_with(properties: &[(&str, &str)]) -> Option<Self> {
-        Self::available().then(|| Self::start(properties, Beside::Nothing))
+        Self::available().then(|| Self::start(properties, &Beside::Nothing))
     }
 
     /// A broker for one test alone that has a TLS listener beside the plain one; `None` if none can be run here.
     pub fn own_with_tls() -> Option<Self> {
-        Self::available().then(|| Self::start(&[], Beside::Tls))
+        Self::available().then(|| Self::start(&[], &Beside::Tls))
     }
 
     /// A broker that grants its users what ACLs allow them and nothing else; `None` if none can be run here. Users come in
@@ -97,10 +97,10 @@ impl Broker {
             ("allow.everyone.if.no.acl.found", "false"),
         ];
         let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
-        Self::available().then(|| Self::start(&properties, Beside::Users(users)))
+        Self::available().then(|| Self::start(&properties, &Beside::Users(users)))
     }
 
-    fn start(properties: &[(&str, &str)], beside: Beside) -> Self {
+    fn start(properties: &[(&str, &str)], beside: &Beside) -> Self {
         let jars = jars::fetch();
         for attempt in 1..=STARTS {
             let folder = tempfile::Builder::new()
@@ -108,7 +108,7 @@ impl Broker {
                 .tempdir()
                 .expect("a folder for the broker");
             let sweeper = sweep_when_we_end(folder.path());
-            let node = Node::format(folder.path(), &jars, properties, &beside);
+            let node = Node::format(folder.path(), &jars, properties, beside);
             let start = Instant::now();
             let mut child = node.launch();
             if node.ready(&mut child, READY) {
