@@ -78,11 +78,7 @@ pub(super) fn seal_as(magic: Magic, version: u32, fields: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the block at `offset`.
-pub(super) fn open_at(
-    file: &dyn StorageFile,
-    offset: u64,
-    magic: Magic,
-) -> Result<Block, BlockFault> {
+pub(super) fn open_at(file: &dyn StorageFile, offset: u64, magic: Magic) -> Result<Block, BlockFault> {
     let mut frame = [0; FRAME_BYTES];
     let read = read_full_at(file, &mut frame, offset).map_err(|_| BlockFault::Unreadable)?;
     let mut fields = Fields::new(&frame[..read]);

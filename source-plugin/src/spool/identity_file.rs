@@ -119,11 +119,7 @@ fn decode(block: &Block) -> Option<Identity> {
         1 => Lineage::of_format_1(epoch),
         _ => decode_lineage(&mut fields)?,
     };
-    Some(Identity {
-        uuid,
-        epoch,
-        lineage,
-    })
+    Some(Identity { uuid, epoch, lineage })
 }
 
 fn decode_lineage(fields: &mut Fields<'_>) -> Option<Lineage> {

@@ -59,7 +59,9 @@ fn parse_incarnations(digits: &str) -> Option<Vec<u32>> {
         .chunks(INCARNATION_DIGITS)
         .map(parse)
         .collect::<Option<_>>()?;
-    (1..=MOST_OPENINGS).contains(&incarnations.len()).then_some(incarnations)
+    (1..=MOST_OPENINGS)
+        .contains(&incarnations.len())
+        .then_some(incarnations)
 }
 
 impl std::fmt::Display for Token {

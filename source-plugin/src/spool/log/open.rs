@@ -114,7 +114,8 @@ impl Log {
         let epoch = next_epoch(self.epoch.max(seen))?;
         let identity = begun(self.uuid, epoch, &self.lineage);
         self.sync_before_roll()?;
-        self.identity_slot = identity_file::write(self.storage.as_ref(), Some(self.identity_slot), &identity)?;
+        self.identity_slot =
+            identity_file::write(self.storage.as_ref(), Some(self.identity_slot), &identity)?;
         (self.epoch, self.lineage) = (epoch, identity.lineage);
         if let Some(active) = &mut self.active {
             // A segment is of one epoch; where there is no room for the next one, no number of it is written.
