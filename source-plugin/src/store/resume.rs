@@ -88,7 +88,7 @@ impl Store {
         tracing::warn!(
             epoch,
             position_epoch = token.epoch,
-            "position is of an epoch that this spool has not seen: its directory is an older copy"
+            "position was given by another copy of this spool, what this one heard by itself is kept"
         );
         self.notify(Notice::restored(self.uuid, token.epoch, epoch));
         Ok(())
