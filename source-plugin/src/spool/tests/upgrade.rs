@@ -1,10 +1,11 @@
 //! A directory that a program of format 1 left.
 
-use super::super::identity_file;
+use proptest::prelude::*;
+
 use super::super::storage::Storage as _;
 use super::super::storage::faulty::FaultyStorage;
-use super::super::{inspect, sequence};
-use super::{append, numbers, open, read_all};
+use super::super::{SpoolError, format, identity_file, inspect, sequence};
+use super::{append, numbers, open, read_all, try_open};
 
 /// What stands in each slot of an identity that a program of format 1 wrote, up to the zeros: the last two epochs.
 const SLOTS: [[u8; 40]; 2] = [
@@ -106,4 +107,33 @@ fn the_longest_line_fits_into_its_slot() {
     assert_eq!((read.epoch, &read.lineage), (601, &known));
     let (log, _) = open(&storage);
     assert_eq!(log.lineage().openings()[..499], known.openings()[1..]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What another program may have written under a sound checksum is an identity or none, and opens or is refused.
+    #[test]
+    fn whatever_an_identity_says_it_opens_or_is_refused(
+        version in 1..=2_u32,
+        spool in any::<[u8; 16]>(),
+        epoch in prop_oneof![0..20_u32, any::<u32>()],
+        count in prop_oneof![0..20_u32, any::<u32>()],
+        rest in prop::collection::vec(any::<u8>(), 0..4000),
+    ) {
+        let mut fields = spool.to_vec();
+        for number in [epoch, 0, count] {
+            fields.extend(number.to_le_bytes());
+        }
+        fields.extend(rest);
+        let storage = FaultyStorage::default();
+        storage.create("identity", 8192).unwrap();
+        let mut content = format::seal_as(identity_file::MAGIC, version, &fields);
+        content.resize(8192, 0);
+        storage.set_content("identity", &content);
+        match try_open(&storage) {
+            Ok((log, _)) => prop_assert_eq!(log.lineage().openings().last().unwrap().epoch, log.epoch()),
+            Err(error) => prop_assert!(matches!(error, SpoolError::EpochsExhausted), "{}", error),
+        }
+    }
 }
