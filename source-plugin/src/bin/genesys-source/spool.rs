@@ -158,7 +158,7 @@ fn numbered(sequence: Option<u64>) -> String {
 /// Returns what tells the last opening from those of a copy of the directory.
 fn incarnation(found: &Inspection) -> String {
     let last = found.lineage.openings().last();
-    last.map_or_else(|| "-".to_owned(), |opening| hex(opening))
+    last.map_or_else(|| "-".to_owned(), hex)
 }
 
 fn hex(opening: &Opening) -> String {

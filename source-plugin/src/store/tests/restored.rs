@@ -290,18 +290,27 @@ impl Directory {
     }
 }
 
+/// A position of the host.
+#[derive(Debug)]
+struct Position {
+    token: String,
+    /// The number that it stands for.
+    sequence: u64,
+    /// The line that gave it.
+    giver: Vec<(usize, u32)>,
+}
+
 /// What the host has.
 #[derive(Debug, Default)]
 struct Host {
-    /// The position, the number that it stands for, and the line that gave it.
-    position: Option<(String, u64, Vec<(usize, u32)>)>,
+    position: Option<Position>,
     delivered: HashSet<String>,
 }
 
 impl Host {
     /// Returns up to which number `line` has nothing that is new to the host, and whether it gave the position.
     fn knows(&self, line: &[(usize, u32)]) -> (u64, bool) {
-        let Some((_, sequence, giver)) = &self.position else {
+        let Some(Position { sequence, giver, .. }) = &self.position else {
             return (0, true);
         };
         let shared = line
@@ -364,7 +373,7 @@ proptest! {
             if meets_its_host {
                 let (known_to, is_own) = host.knows(&one.line);
                 let before = opened.store.epoch();
-                if let Some((token, ..)) = &host.position {
+                if let Some(Position { token, .. }) = &host.position {
                     opened.store.resume(token).unwrap();
                 }
                 let expected: &[&str] = if is_own { &[] } else { &["spool_restored"] };
@@ -385,7 +394,7 @@ proptest! {
                 let committed = committed.map(|percent| taken.len() * percent / 100);
                 if let Some((number, _)) = committed.and_then(|count| taken.get(count)) {
                     let token = opened.store.token(*number).unwrap();
-                    host.position = Some((token, *number, one.line.clone()));
+                    host.position = Some(Position { token, sequence: *number, giver: one.line.clone() });
                     let done = taken.iter().take_while(|(other, _)| other <= number);
                     host.delivered.extend(done.map(|(_, body)| body.clone()));
                     if is_marked {
