@@ -81,7 +81,7 @@ impl Notice {
         }
     }
 
-    /// The host's position is of an epoch that the spool has not seen: its directory is an older copy.
+    /// The host's position was given by another copy of the spool's directory: this one is older, or has parted from it.
     pub(crate) fn restored(spool: Uuid, position_epoch: u32, epoch: u32) -> Self {
         Self {
             id: Uuid::now_v7(),

@@ -78,8 +78,11 @@ fn a_spool_is_shown_beside_its_owner_and_after_it_and_nothing_is_changed() {
         assert_eq!(shown["held_by"], holder);
         assert_eq!(
             (&shown["epoch"], &shown["format"], &shown["open_gaps"]),
-            (&json!(1), &json!(1), &json!(1))
+            (&json!(1), &json!(2), &json!(1))
         );
+        let opening = &shown["openings"][0];
+        assert_eq!(opening["epoch"], 1);
+        assert_eq!(opening["incarnation"].as_str().map(str::len), Some(8));
         assert_eq!(shown["backlog"], json!({ "records": 18, "bytes": 9000 }));
         assert_eq!(
             (&shown["commit"], &shown["alive"]),
@@ -106,6 +109,7 @@ fn text_names_each_segment_and_damage_ends_with_1() {
     log.set_commit(sequence(1, 7));
     log.sync().unwrap();
     let uuid = log.uuid();
+    let incarnation = log.lineage().openings()[0].incarnation;
     drop(log);
     let path = directory.path().to_str().unwrap();
     let shown = spool(&[path]);
@@ -113,8 +117,9 @@ fn text_names_each_segment_and_damage_ends_with_1() {
         String::from_utf8(shown.stdout).unwrap(),
         format!(
             "uuid         {uuid}\n\
-             format       1\n\
+             format       2\n\
              epoch        1\n\
+             incarnation  {incarnation:08x}\n\
              held by      nobody\n\
              committed    1:7\n\
              last alive   -\n\

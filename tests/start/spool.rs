@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use simulator::Options;
 use support::{Launch, Rig, Stream, rig, wait_until};
 
@@ -98,12 +99,11 @@ fn a_spool_of_another_format_version_is_refused_and_left_as_it_is() {
     for file in image(&spool).into_keys() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         if name == "identity" || name.ends_with(".segment") || name.ends_with(".index") {
-            restamp(&file, 2);
+            restamp(&file, 3);
         }
     }
     let before = image(&spool);
-    let refusal =
-        "identity has spool format 2, this program reads 1: use the program that wrote it to empty the spool";
+    let refusal = "identity has spool format 3, this program reads 1 to 2: use the program that wrote it to empty the spool";
     let refused = rig.launch(&[]).run(SOON);
     assert_eq!(
         (complaint(&refused), refused.status.code()),
@@ -127,6 +127,50 @@ fn a_spool_of_another_format_version_is_refused_and_left_as_it_is() {
         )
     );
     assert!(image(&spool) == before, "looking at it changes nothing");
+}
+
+/// What `genesys-source spool` says of a directory.
+fn shown(spool: &Path) -> Value {
+    let shown = Launch::binary("genesys-source")
+        .args(["spool", "--json", &spool.display().to_string()])
+        .run(SOON);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    serde_json::from_str(&shown.stdout.join("\n")).unwrap()
+}
+
+#[test]
+fn a_spool_of_the_previous_format_version_is_gone_on_with() {
+    let rig = rig();
+    let mut adapter = rig.start();
+    adapter.wait_for_line(Stream::Stderr, "subscribed", SOON);
+    assert_eq!(rig::stop(&mut adapter, SOON).code, Some(0));
+    let spool = rig.folder().join("spool");
+    for file in image(&spool).into_keys() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if name == "identity" || name.ends_with(".segment") || name.ends_with(".index") {
+            restamp(&file, 1);
+        }
+    }
+    let before = shown(&spool);
+    assert_eq!(
+        (&before["format"], &before["openings"]),
+        (&json!(1), &json!([])),
+        "{before}"
+    );
+    let mut adapter = rig.start();
+    adapter.wait_for_line(Stream::Stderr, "subscribed", SOON);
+    assert_eq!(rig::stop(&mut adapter, SOON).code, Some(0));
+    let after = shown(&spool);
+    assert_eq!(
+        (&after["format"], &after["uuid"], &after["damage"]),
+        (&json!(2), &before["uuid"], &json!([]))
+    );
+    let epoch = before["epoch"].as_u64().unwrap() + 1;
+    assert_eq!(
+        (&after["epoch"], &after["openings"][0]["epoch"]),
+        (&json!(epoch), &json!(epoch))
+    );
+    assert!(after["commit"].as_u64() > before["commit"].as_u64(), "{after}");
 }
 
 #[test]

@@ -14,10 +14,12 @@ pub enum SpoolError {
     /// The directory holds no spool; only where nothing may be made.
     #[error("there is no spool here: no identity and no segment")]
     NoSpool,
-    /// A file was written by another version of this program.
+    /// A file was written by a version of this program whose format this one does not read.
     #[error(
-        "{file} has spool format {found}, this program reads {expected}: use the program that wrote it to empty the spool",
-        expected = super::format::VERSION
+        "{file} has spool format {found}, this program reads {oldest} to {newest}: use the program that wrote it to empty the \
+         spool",
+        oldest = super::format::OLDEST_VERSION,
+        newest = super::format::VERSION
     )]
     Version {
         /// Name of the file.

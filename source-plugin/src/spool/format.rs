@@ -5,8 +5,12 @@
 
 use super::storage::{StorageFile, read_full_at};
 
-/// Version of the format, in each block.
-pub const VERSION: u32 = 1;
+/// Version of the format, in each block that is written. Format 2 keeps the line of openings in the identity; the other
+/// blocks are as they were in format 1.
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest version that is read.
+pub(super) const OLDEST_VERSION: u32 = 1;
 
 /// Blocks are multiples of this, so that an entry never shares a page with a block.
 ///
@@ -25,12 +29,23 @@ const MAX_BLOCK_BYTES: u64 = 64 << 20;
 /// Names a kind of block; in the first 8 bytes.
 pub(super) type Magic = [u8; 8];
 
+/// What stands in a block.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Its fields with the zeros behind them.
+    pub(super) fields: Vec<u8>,
+    /// The whole block, frame and zeros included.
+    pub(super) length_bytes: u64,
+    /// From [`OLDEST_VERSION`] to [`VERSION`].
+    pub(super) version: u32,
+}
+
 /// Why a block cannot be used.
 #[derive(Debug)]
 pub(super) enum BlockFault {
     /// Its bytes are not what was written.
     Damaged,
-    /// It is whole, and of another version.
+    /// It is whole, and of a version that is not read.
     Version(u32),
     /// It could not be read.
     Unreadable,
@@ -62,12 +77,8 @@ pub(super) fn seal_as(magic: Magic, version: u32, fields: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Reads the block at `offset` and returns its fields with the zeros behind them, and the block's length.
-pub(super) fn open_at(
-    file: &dyn StorageFile,
-    offset: u64,
-    magic: Magic,
-) -> Result<(Vec<u8>, u64), BlockFault> {
+/// Reads the block at `offset`.
+pub(super) fn open_at(file: &dyn StorageFile, offset: u64, magic: Magic) -> Result<Block, BlockFault> {
     let mut frame = [0; FRAME_BYTES];
     let read = read_full_at(file, &mut frame, offset).map_err(|_| BlockFault::Unreadable)?;
     let mut fields = Fields::new(&frame[..read]);
@@ -92,11 +103,15 @@ pub(super) fn open_at(
     if crc32c::crc32c(&block) != crc {
         return Err(BlockFault::Damaged);
     }
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(BlockFault::Version(version));
     }
     block.drain(..FRAME_BYTES);
-    Ok((block, u64::from(length)))
+    Ok(Block {
+        fields: block,
+        length_bytes: u64::from(length),
+        version,
+    })
 }
 
 /// Takes little-endian fields off the front of bytes; `None` past their end.

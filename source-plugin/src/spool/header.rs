@@ -78,9 +78,9 @@ impl SegmentHeader {
 
     /// Reads the header at the beginning of a file; returns it with the offset of the first entry.
     pub(super) fn read(file: &dyn StorageFile) -> Result<(Self, u64), BlockFault> {
-        let (fields, length) = format::open_at(file, 0, MAGIC)?;
-        let header = Self::decode(&fields).ok_or(BlockFault::Damaged)?;
-        Ok((header, length))
+        let block = format::open_at(file, 0, MAGIC)?;
+        let header = Self::decode(&block.fields).ok_or(BlockFault::Damaged)?;
+        Ok((header, block.length_bytes))
     }
 
     fn decode(fields: &[u8]) -> Option<Self> {

@@ -103,7 +103,7 @@ impl Index {
     /// Reads the index of a segment; `None` if there is none, or none that can be trusted.
     pub(super) fn read(storage: &dyn Storage, uuid: Uuid, name: SegmentName) -> Option<Self> {
         let file = storage.open(&name.index()).ok()?;
-        let (fields, _) = format::open_at(file.as_ref(), 0, MAGIC).ok()?;
+        let fields = format::open_at(file.as_ref(), 0, MAGIC).ok()?.fields;
         let mut fields = Fields::new(&fields);
         let whose = (fields.array::<16>()?, fields.u64()?, fields.u32()?);
         if whose != (*uuid.as_bytes(), name.number, name.epoch) {

@@ -8,6 +8,7 @@ use std::io;
 use uuid::Uuid;
 
 use super::error::SpoolError;
+use super::lineage::Lineage;
 use super::recovery::{self, Backlog, Damage, Examination, Torn};
 use super::storage::Storage;
 
@@ -38,8 +39,12 @@ pub struct SegmentReport {
 pub struct Inspection {
     /// Which spool it is; `None` if nothing says so any more.
     pub uuid: Option<Uuid>,
+    /// The format that its identity is written in; `None` if that cannot be read.
+    pub format: Option<u32>,
     /// The last epoch.
     pub epoch: u32,
+    /// Its last openings.
+    pub lineage: Lineage,
     /// What the process that holds it says of itself.
     pub holder: Option<String>,
     /// Its segments, oldest first.
@@ -92,11 +97,13 @@ fn look(storage: &dyn Storage) -> Result<Inspection, SpoolError> {
         .lock_holder()
         .map_err(|error| SpoolError::io("ask for the lock of", "the spool", error))?;
     let examination = recovery::examine(storage)?;
-    if examination.identity.is_none() && examination.segments.is_empty() {
+    if examination.uuid.is_none() && examination.segments.is_empty() {
         return Err(SpoolError::NoSpool);
     }
     let Examination {
-        identity,
+        uuid,
+        format,
+        lineage,
         epoch,
         segments,
         retired,
@@ -113,7 +120,9 @@ fn look(storage: &dyn Storage) -> Result<Inspection, SpoolError> {
         is_committed: one.done_at <= found.commit,
     };
     Ok(Inspection {
-        uuid: identity.map(|(_, uuid)| uuid),
+        uuid,
+        format,
+        lineage,
         epoch,
         holder,
         segments: segments.iter().map(report).collect(),

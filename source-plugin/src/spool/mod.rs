@@ -11,7 +11,7 @@
 //!   └─ open: lock ─▶ recovery ─▶ epoch ─▶ new segment
 //! ```
 //!
-//! The directory holds `identity` (uuid and epoch), `lock`, `reserve` (room for marks when the disk is full),
+//! The directory holds `identity` (uuid, epoch, and the openings before it), `lock`, `reserve` (room for marks when the disk is full),
 //! `<number>-<epoch>.segment`, and `<number>-<epoch>.index`, which outlives its segment.
 
 mod catalog;
@@ -22,6 +22,7 @@ mod header;
 mod identity_file;
 mod index;
 mod inspect;
+mod lineage;
 mod log;
 mod name;
 mod open_gaps;
@@ -36,10 +37,10 @@ mod tests;
 
 pub use entry::NewRecord;
 pub use error::{AppendError, Limit, SpoolError};
-pub use format::VERSION;
 pub use index::SeenId;
 pub use inspect::{Inspection, SegmentReport, inspect};
+pub use lineage::{Lineage, Opening};
 pub use log::{Durable, Log, Loss, SyncDone, SyncTask, Usage};
 pub use reader::{Batch, ReadLimits, Reader, StoredRecord};
 pub use recovery::{Backlog, Damage, Fault, Recovered, Torn};
-pub use settings::{COUNTER_BITS, MAX_EPOCH, Settings, epoch_of, sequence};
+pub use settings::{COUNTER_BITS, MAX_EPOCH, Settings, epoch_of, last_of_epoch, sequence};

@@ -15,11 +15,12 @@ use uuid::Uuid;
 use super::error::SpoolError;
 use super::format::BlockFault;
 use super::header::{self, SegmentHeader, State};
-use super::identity_file::{self, Identity};
+use super::identity_file::{self, Stored};
 use super::index::Index;
+use super::lineage::Lineage;
 use super::name::SegmentName;
 use super::segment::Segment;
-use super::settings::{MAX_EPOCH, sequence};
+use super::settings::last_of_epoch;
 use super::storage::{Storage, StorageFile};
 
 /// What is wrong with a place.
@@ -145,8 +146,14 @@ pub(super) struct Retired {
 /// Everything that was found.
 #[derive(Debug)]
 pub(super) struct Examination {
-    /// The identity and the slot it stands in; without a slot it was taken from a header.
-    pub(super) identity: Option<(Option<usize>, Uuid)>,
+    /// Which spool it is, by its identity or else by a header; `None` if nothing says so.
+    pub(super) uuid: Option<Uuid>,
+    /// Where in its file the identity stands, if it can be read.
+    pub(super) slot: Option<usize>,
+    /// The format that the identity is written in, if it can be read.
+    pub(super) format: Option<u32>,
+    /// The openings that the identity knows of.
+    pub(super) lineage: Lineage,
     /// Largest epoch that anything here speaks of; 0 for none.
     pub(super) epoch: u32,
     pub(super) segments: Vec<Examined>,
@@ -178,7 +185,7 @@ pub(super) fn examine(storage: &dyn Storage) -> Result<Examination, SpoolError> 
     for name in sorted(&names, SegmentName::of_segment) {
         listed.push(list_segment(storage, name)?);
     }
-    let uuid = identity.map(|(_, Identity { uuid, .. })| uuid).or_else(|| {
+    let uuid = identity.as_ref().map(|stored| stored.identity.uuid).or_else(|| {
         let newest = listed.iter().rev().find_map(|one| one.header.as_ref().ok());
         newest.map(|(header, _)| header.uuid)
     });
@@ -190,7 +197,8 @@ pub(super) fn examine(storage: &dyn Storage) -> Result<Examination, SpoolError> 
     }
     let newest_name = listed.iter().map(|one| one.name.epoch).max();
     let epoch = identity
-        .map(|(_, identity)| identity.epoch)
+        .as_ref()
+        .map(|stored| stored.identity.epoch)
         .max(newest_name)
         .unwrap_or(0);
 
@@ -228,9 +236,13 @@ pub(super) fn examine(storage: &dyn Storage) -> Result<Examination, SpoolError> 
             None => useless.push(name.index()),
         }
     }
-    let slot = identity.map(|(slot, _)| slot);
+    let slot = identity.as_ref().map(|stored| stored.slot);
+    let format = identity.as_ref().map(|stored| stored.format);
     Ok(Examination {
-        identity: uuid.map(|uuid| (slot, uuid)),
+        uuid,
+        slot,
+        format,
+        lineage: identity.map_or_else(Lineage::default, |Stored { identity, .. }| identity.lineage),
         epoch,
         segments,
         retired,
@@ -311,13 +323,6 @@ fn merge(state: &mut State, newer: &State) {
     state.commit = state.commit.max(newer.commit);
     state.alive_us = newer.alive_us.or(state.alive_us);
     state.open_gaps.clone_from(&newer.open_gaps);
-}
-
-fn last_of_epoch(epoch: u32) -> u64 {
-    match epoch {
-        MAX_EPOCH => u64::MAX,
-        epoch => sequence(epoch + 1, 0) - 1,
-    }
 }
 
 fn seed_of(uuid: Uuid, name: SegmentName) -> u32 {

@@ -44,6 +44,15 @@ pub fn epoch_of(sequence: u64) -> u32 {
     (sequence >> COUNTER_BITS) as u32
 }
 
+/// Returns the largest number that can be given in `epoch`; an epoch beyond [`MAX_EPOCH`] ends with the last number.
+#[must_use]
+pub fn last_of_epoch(epoch: u32) -> u64 {
+    if epoch >= MAX_EPOCH {
+        return u64::MAX;
+    }
+    sequence(epoch + 1, 0) - 1
+}
+
 /// Bounds of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -101,7 +110,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_EPOCH, Settings, epoch_of, sequence};
+    use super::{MAX_EPOCH, Settings, epoch_of, last_of_epoch, sequence};
 
     #[test]
     fn a_number_gives_back_its_epoch() {
@@ -109,6 +118,7 @@ mod tests {
             for counter in [1, (1 << 40) - 1] {
                 assert_eq!(epoch_of(sequence(epoch, counter)), epoch);
             }
+            assert_eq!(last_of_epoch(epoch), sequence(epoch, (1 << 40) - 1));
         }
         assert!(sequence(1, 1) > sequence(0, (1 << 40) - 1));
     }

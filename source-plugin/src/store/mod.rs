@@ -32,7 +32,7 @@ use crate::bell::Bell;
 use crate::notice::Notice;
 use crate::queue::{NotHandedOut, Queue};
 use crate::spool::storage::Storage;
-use crate::spool::{Durable, Log, Recovered, SeenId, Settings, SpoolError, Usage};
+use crate::spool::{Durable, Lineage, Log, Recovered, SeenId, Settings, SpoolError, Usage};
 
 pub(crate) use figures::SpoolFigures;
 pub(crate) use keeper::Keeper;
@@ -71,6 +71,8 @@ pub(crate) struct Store {
     bell: Arc<Bell>,
     uuid: Uuid,
     epoch: AtomicU32,
+    /// What the log last said of its openings; for a token, which must not wait while the log writes.
+    lineage: Mutex<Lineage>,
     /// Number of the last record that an earlier process left.
     recovered_to: u64,
     /// What the host has committed.
@@ -112,6 +114,7 @@ impl Store {
             bell,
             uuid,
             epoch: AtomicU32::new(log.epoch()),
+            lineage: Mutex::new(log.lineage().clone()),
             recovered_to: found.last_sequence,
             commit: AtomicU64::new(found.commit),
             alive_us: AtomicI64::new(NEVER_US),

@@ -2,6 +2,8 @@
 //!
 //! Over 400 lines: one opening of a spool serves every scenario, and splitting them would repeat it.
 
+mod restored;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -112,13 +114,18 @@ impl Opened {
 }
 
 fn chunk(numbers: &[u64]) -> Chunk {
+    labelled(numbers.iter().map(|number| (*number, number.to_string())))
+}
+
+/// Builds records of these numbers and bodies.
+fn labelled(records: impl Iterator<Item = (u64, String)>) -> Chunk {
     let mut builder = ChunkBuilder::default();
-    for number in numbers {
+    for (number, body) in records {
         let id = format!("id-{number}");
         let head = Head {
             kind: Kind::Event,
             flags: 0,
-            sequence: *number,
+            sequence: number,
             event_time_us: None,
             received_time_us: 1_000_000,
             id: &id,
@@ -127,10 +134,8 @@ fn chunk(numbers: &[u64]) -> Chunk {
             key: "c",
             attributes: &[("source", "s")],
         };
-        builder
-            .push(&head, |body| body.extend(number.to_string().as_bytes()))
-            .unwrap();
-        builder.identify(u128::from(*number));
+        builder.push(&head, |out| out.extend(body.as_bytes())).unwrap();
+        builder.identify(u128::from(number));
     }
     builder.seal()
 }

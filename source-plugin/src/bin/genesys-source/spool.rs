@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use genesys_source::spool::storage::DiskStorage;
 use genesys_source::spool::{
-    COUNTER_BITS, Damage, Inspection, SegmentReport, SpoolError, VERSION, epoch_of, inspect,
+    COUNTER_BITS, Damage, Inspection, Opening, SegmentReport, SpoolError, epoch_of, inspect,
 };
 use serde_json::{Value, json};
 
@@ -71,13 +71,17 @@ fn print(out: &mut impl Write, found: &Inspection) -> std::io::Result<()> {
     let uuid = found
         .uuid
         .map_or_else(|| "unknown".to_owned(), |uuid| uuid.to_string());
+    let format = found
+        .format
+        .map_or_else(|| "unknown".to_owned(), |format| format.to_string());
     let holder = found
         .holder
         .as_ref()
         .map_or_else(|| "nobody".to_owned(), ToString::to_string);
     writeln!(out, "uuid         {uuid}")?;
-    writeln!(out, "format       {VERSION}")?;
+    writeln!(out, "format       {format}")?;
     writeln!(out, "epoch        {}", found.epoch)?;
+    writeln!(out, "incarnation  {}", incarnation(found))?;
     writeln!(out, "held by      {holder}")?;
     writeln!(
         out,
@@ -151,6 +155,16 @@ fn numbered(sequence: Option<u64>) -> String {
     )
 }
 
+/// Returns what tells the last opening from those of a copy of the directory.
+fn incarnation(found: &Inspection) -> String {
+    let last = found.lineage.openings().last();
+    last.map_or_else(|| "-".to_owned(), hex)
+}
+
+fn hex(opening: &Opening) -> String {
+    format!("{:08x}", opening.incarnation)
+}
+
 fn alive(found: &Inspection) -> Option<String> {
     let time = jiff::Timestamp::from_microsecond(found.alive_us?).ok()?;
     Some(time.to_string())
@@ -178,10 +192,12 @@ fn as_json(found: &Inspection) -> Value {
             "next_good": damage.next_good,
         })
     };
+    let opening = |opening: &Opening| json!({ "epoch": opening.epoch, "incarnation": hex(opening) });
     json!({
         "uuid": found.uuid.map(|uuid| uuid.to_string()),
-        "format": VERSION,
+        "format": found.format,
         "epoch": found.epoch,
+        "openings": found.lineage.openings().iter().map(opening).collect::<Vec<_>>(),
         "held_by": found.holder,
         "commit": found.commit,
         "alive": alive(found),

@@ -22,6 +22,7 @@ use super::entry::{Encoder, NewRecord};
 use super::error::{AppendError, Limit, SpoolError};
 use super::header::{Predecessor, State};
 use super::index::IndexEntry;
+use super::lineage::Lineage;
 use super::reader::Reader;
 use super::recovery::Retired;
 use super::segment::Segment;
@@ -98,6 +99,7 @@ pub struct Log {
     settings: Settings,
     uuid: Uuid,
     epoch: u32,
+    lineage: Lineage,
     identity_slot: usize,
     next_number: u64,
     catalog: Arc<Catalog>,
@@ -155,6 +157,12 @@ impl Log {
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Returns the openings that this spool goes back to; the last one is of the present epoch.
+    #[must_use]
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     /// Returns what survives a power cut at this instant.

@@ -16,6 +16,7 @@ use crate::spool::error::SpoolError;
 use crate::spool::header::{Predecessor, State};
 use crate::spool::identity_file::{self, Identity};
 use crate::spool::index::Index;
+use crate::spool::lineage::{self, Lineage, Opening};
 use crate::spool::name;
 use crate::spool::open_gaps;
 use crate::spool::recovery::{self, Examination, Examined, Recovered};
@@ -36,7 +37,10 @@ impl Log {
             LockFault::Io(error) => SpoolError::io("lock", "the spool's directory", error),
         })?;
         let Examination {
-            identity,
+            uuid,
+            slot,
+            format: _,
+            lineage,
             epoch,
             segments,
             retired,
@@ -44,16 +48,17 @@ impl Log {
             names,
             found,
         } = recovery::examine(storage.as_ref())?;
-        let uuid = identity.map_or_else(Uuid::now_v7, |(_, uuid)| uuid);
+        let uuid = uuid.unwrap_or_else(Uuid::now_v7);
         let epoch = next_epoch(epoch)?;
         sync_tail(&segments)?;
-        let kept_slot = identity.and_then(|(slot, _)| slot);
-        let identity_slot = identity_file::write(storage.as_ref(), kept_slot, Identity { uuid, epoch })?;
+        let identity = begun(uuid, epoch, &lineage);
+        let identity_slot = identity_file::write(storage.as_ref(), slot, &identity)?;
 
         let last = segments.last();
         let mut log = Self {
             uuid,
             epoch,
+            lineage: identity.lineage,
             identity_slot,
             next_number: last.map_or(1, |last| last.name.number + 1),
             catalog: Arc::new(Catalog::default()),
@@ -107,13 +112,11 @@ impl Log {
     /// [`SpoolError::EpochsExhausted`], not retryable; [`SpoolError::Io`], retryable.
     pub fn advance_epoch(&mut self, seen: u32) -> Result<u32, SpoolError> {
         let epoch = next_epoch(self.epoch.max(seen))?;
-        let identity = Identity {
-            uuid: self.uuid,
-            epoch,
-        };
+        let identity = begun(self.uuid, epoch, &self.lineage);
         self.sync_before_roll()?;
-        self.identity_slot = identity_file::write(self.storage.as_ref(), Some(self.identity_slot), identity)?;
-        self.epoch = epoch;
+        self.identity_slot =
+            identity_file::write(self.storage.as_ref(), Some(self.identity_slot), &identity)?;
+        (self.epoch, self.lineage) = (epoch, identity.lineage);
         if let Some(active) = &mut self.active {
             // A segment is of one epoch; where there is no room for the next one, no number of it is written.
             active.is_spent = true;
@@ -219,6 +222,16 @@ fn announce(log: &Log, found: &Recovered) {
         backlog_bytes = found.backlog.bytes,
         "spool opened"
     );
+}
+
+/// The identity with which an epoch begins: an opening that no copy of this directory has.
+fn begun(uuid: Uuid, epoch: u32, lineage: &Lineage) -> Identity {
+    let incarnation = lineage::draw();
+    Identity {
+        uuid,
+        epoch,
+        lineage: lineage.and(Opening { epoch, incarnation }),
+    }
 }
 
 fn next_epoch(last: u32) -> Result<u32, SpoolError> {

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::storage::faulty::{FaultyStorage, Trouble};
 use super::super::{
-    Batch, Damage, Inspection, Log, NewRecord, Reader, Recovered, SyncDone, SyncTask, sequence,
+    Batch, Damage, Inspection, Log, NewRecord, Opening, Reader, Recovered, SyncDone, SyncTask, sequence,
 };
 use super::{LIMITS, body, ids, inspect_twice, open, read_all, record, try_open};
 
@@ -75,6 +75,8 @@ struct Model {
     durable_commit: u64,
     committed: u64,
     epoch: u32,
+    /// Every opening that numbers could be given in: epoch and incarnation.
+    openings: Vec<Opening>,
     counter: u64,
     /// Whether something was planned to fail since the log was opened.
     is_troubled: bool,
@@ -86,6 +88,28 @@ impl Model {
     fn expect(&self, after: u64, up_to: u64) -> Vec<u64> {
         let wanted = |number: &&u64| **number > after && **number <= up_to;
         self.taken.iter().filter(wanted).copied().collect()
+    }
+
+    /// Takes note of a log that was opened: its epoch and incarnation are new, and none that was used is forgotten.
+    fn note_opening(&mut self, log: &Log) {
+        let known = log.lineage().openings();
+        let opening = known.last().copied().unwrap();
+        assert_eq!(opening.epoch, log.epoch());
+        assert!(opening.epoch > self.epoch, "an epoch was used again");
+        assert!(
+            self.openings
+                .iter()
+                .all(|other| other.incarnation != opening.incarnation),
+            "an incarnation was used again"
+        );
+        assert!(
+            self.openings.iter().all(|other| known.contains(other)),
+            "an opening was forgotten: {known:?} of {:?}",
+            self.openings
+        );
+        assert!(known.is_sorted_by(|one, next| one.epoch < next.epoch));
+        self.openings.push(opening);
+        self.epoch = opening.epoch;
     }
 
     /// Takes note of what the log says is durable.
@@ -114,11 +138,10 @@ impl Run {
         let storage = FaultyStorage::default();
         let (log, _) = open(&storage);
         let reader = log.reader_after(0);
+        let mut model = Model::default();
+        model.note_opening(&log);
         Self {
-            model: Model {
-                epoch: log.epoch(),
-                ..Model::default()
-            },
+            model,
             storage,
             log,
             reader,
@@ -189,8 +212,8 @@ impl Run {
                 self.storage.kill();
                 self.storage.plan(calls, trouble);
                 if let Ok((log, found)) = try_open(&self.storage) {
-                    assert!(log.epoch() > self.model.epoch && found.commit >= self.model.durable_commit);
-                    self.model.epoch = log.epoch();
+                    assert!(found.commit >= self.model.durable_commit);
+                    self.model.note_opening(&log);
                 }
                 self.storage.cut_power(&mut ChaCha8Rng::seed_from_u64(seed));
                 self.model.is_troubled = true;
@@ -239,7 +262,7 @@ impl Run {
     fn reopen(&mut self, everything_is_left: bool) {
         let seen = inspect_twice(&self.storage);
         let (log, found) = try_open(&self.storage).unwrap();
-        assert!(log.epoch() > self.model.epoch, "an epoch was used again");
+        self.model.note_opening(&log);
         assert_eq!(log.uuid(), self.log.uuid());
         assert!(
             found.commit >= self.model.durable_commit,
@@ -268,7 +291,7 @@ impl Run {
         assert_eq!(waiting(&again.damage, &seen), waiting(&found.damage, &seen));
 
         self.model.taken = left;
-        self.model.epoch = log.epoch();
+        self.model.note_opening(&log);
         self.model.counter = 0;
         self.model.durable = found.last_sequence;
         self.model.durable_commit = found.commit;

@@ -6,6 +6,7 @@ mod failure;
 mod order;
 mod space;
 mod threads;
+mod upgrade;
 
 use std::sync::Arc;
 

@@ -222,7 +222,7 @@ fn a_second_opening_is_refused_while_the_first_lasts() {
 #[test]
 fn another_version_is_refused_and_nothing_is_touched() {
     use super::super::{format, header, identity_file};
-    for version in [0, 2, 77] {
+    for version in [0, 3, 77] {
         for (name, magic) in [
             ("identity", identity_file::MAGIC),
             ("0000000001-000001.segment", header::MAGIC),
@@ -238,8 +238,8 @@ fn another_version_is_refused_and_nothing_is_touched() {
             assert_eq!(
                 refused.to_string(),
                 format!(
-                    "{name} has spool format {version}, this program reads 1: use the program that wrote it to empty \
-                     the spool"
+                    "{name} has spool format {version}, this program reads 1 to 2: use the program that wrote it to \
+                     empty the spool"
                 )
             );
             assert!(matches!(refused, SpoolError::Version { .. }) && !refused.is_retryable());
