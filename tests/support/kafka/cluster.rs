@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::metadata::Metadata;
 
 use super::Broker;
 
@@ -88,16 +87,14 @@ impl Cluster {
         self.leader(TRANSACTION_STATE, hash % partitions)
     }
 
-    /// The least number of replicas in sync that a partition has, of any topic; partitions without a leader have none.
-    pub fn least_in_sync(&self) -> Option<usize> {
-        let metadata = self.client.fetch_metadata(None, ANSWER).ok()?;
-        in_sync(&metadata).min()
-    }
-
-    /// The greatest number of replicas in sync that a partition with a leader has, of any topic.
-    pub fn most_in_sync(&self) -> Option<usize> {
-        let metadata = self.client.fetch_metadata(None, ANSWER).ok()?;
-        in_sync(&metadata).max()
+    /// Whether every partition of every topic has a leader and so many replicas in sync, as far as a node that answers
+    /// knows.
+    pub fn has_in_sync(&self, replicas: usize) -> bool {
+        let Ok(metadata) = self.client.fetch_metadata(None, ANSWER) else {
+            return false;
+        };
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.all(|partition| partition.leader() > 0 && partition.isr().len() == replicas)
     }
 
     /// Starts every node that is down, or continues it, and waits until each replica of each topic is in sync.
@@ -111,20 +108,9 @@ impl Cluster {
             }
         }
         crate::wait_until(deadline, "every replica of every topic is in sync", || {
-            self.least_in_sync() == Some(self.brokers.len())
+            self.has_in_sync(self.brokers.len())
         });
     }
-}
-
-fn in_sync(metadata: &Metadata) -> impl Iterator<Item = usize> {
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-    partitions.map(|partition| {
-        if partition.leader() < 0 {
-            0
-        } else {
-            partition.isr().len()
-        }
-    })
 }
 
 /// `String.hashCode` of Java.
