@@ -6,8 +6,8 @@ use support::wait_until;
 use crate::DEADLINE;
 use crate::scene::{Sides, cluster, rounds};
 
-/// Frames that are still read while no record is taken: a second of the load and more.
-const HEARD: i64 = 500;
+/// Frames that are still read while no record is taken: a second of the load.
+const HEARD: i64 = 200;
 
 /// The leader of a partition of the events is killed, and another one is elected.
 fn lose_the_leader(cluster: &Cluster, sides: &mut Sides) {
@@ -48,6 +48,10 @@ fn lose_the_majority(cluster: &Cluster, sides: &mut Sides, second: i32) {
     });
     for side in sides.each() {
         let reason = side.until_held();
+        assert!(
+            reason.contains("acknowledges nothing") && reason.contains("min.insync.replicas"),
+            "{reason}"
+        );
         eprintln!("{reason}");
         let (held, heard) = (side.resolved(), side.ingested());
         side.until_ingested(heard + HEARD);

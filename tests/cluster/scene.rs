@@ -11,8 +11,8 @@ use support::drill::is_full;
 use crate::DEADLINE;
 use crate::side::Side;
 
-/// Records that must be delivered before it counts as going on: a second of the load and more.
-const ENOUGH: i64 = 500;
+/// Records that must be delivered before it counts as going on: a second of the load.
+const ENOUGH: i64 = 200;
 
 /// The cluster, whole, for one test at a time.
 pub(crate) fn cluster() -> Option<MutexGuard<'static, Cluster>> {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use simulator::Options;
-use support::drill::tell;
+use support::drill::{is_full, tell};
 use support::rig::{self, Ended, MetricsLine};
 use support::topics::{Audit, gaps};
 use support::{Cluster, Process, Rig, Stream, probe};
@@ -17,7 +17,9 @@ use crate::shard::{self, Places};
 use crate::{DEADLINE, proofs};
 
 /// Events per second of each adapter.
-const RATE: u64 = 400;
+fn rate() -> u64 {
+    if is_full() { 1_000 } else { 200 }
+}
 
 /// See the module.
 pub(crate) struct Side {
@@ -38,7 +40,7 @@ impl Side {
     pub(crate) fn start(cluster: &Cluster, guarantee: &'static str) -> Self {
         let places = Places::create(cluster.node(1));
         let options = Options {
-            rate: RATE,
+            rate: rate(),
             truth_frames: false,
             ..Options::default()
         };
