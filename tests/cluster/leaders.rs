@@ -38,24 +38,42 @@ fn lose_the_coordinator(cluster: &Cluster, sides: &mut Sides) -> i32 {
     second.unwrap()
 }
 
-/// With one node away already another one is stopped, so that the last one refuses what it is sent: the source is heard, its
-/// records are held, and readiness says so.
-fn lose_the_majority(cluster: &Cluster, sides: &mut Sides, second: i32) {
-    // in order, so that the replicas in sync are told to be one; a kill would leave two in sync, one of them mute
-    cluster.node(second).stop();
-    wait_until(DEADLINE, "one replica of each is in sync", || {
-        cluster.has_in_sync(1)
-    });
+/// How the second of three nodes goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// In order: it leaves the replicas in sync, so that the last node knows itself alone and refuses (NOT_ENOUGH_REPLICAS).
+    Stopped,
+    /// No controller is left to say that it is gone: the last node waits for it until each request times out.
+    Killed,
+}
+
+/// With one node away already another one goes, so that the last one takes no record: the source is heard, its records are
+/// held, and readiness and check say why.
+fn lose_the_majority(cluster: &Cluster, sides: &mut Sides, second: i32, loss: Loss) {
+    match loss {
+        Loss::Stopped => {
+            cluster.node(second).stop();
+            wait_until(DEADLINE, "one replica of each is in sync", || {
+                cluster.has_in_sync(1)
+            });
+        }
+        Loss::Killed => cluster.node(second).kill(),
+    }
     for side in sides.each() {
         let reason = side.until_held();
         assert!(
             reason.contains("acknowledges nothing") && reason.contains("min.insync.replicas"),
             "{reason}"
         );
-        eprintln!("{reason}");
         let (held, heard) = (side.resolved(), side.ingested());
         side.until_ingested(heard + HEARD);
         assert_eq!(side.resolved(), held, "a record was taken by too few replicas");
+    }
+    if loss == Loss::Stopped {
+        sides.at_least_once.assert_check_says(
+            "events topic",
+            "of a partition only 1 of 3 replicas are in sync, so its records are refused",
+        );
     }
     cluster.heal(DEADLINE);
     sides.until_going_on();
@@ -65,10 +83,15 @@ fn lose_the_majority(cluster: &Cluster, sides: &mut Sides, second: i32) {
 fn a_leader_a_coordinator_and_a_majority_that_are_lost_under_load_cost_nothing() {
     let Some(cluster) = cluster() else { return };
     let mut sides = Sides::start(&cluster);
-    for _ in 0..rounds() {
+    for round in 0..rounds() {
+        let loss = if round % 2 == 0 {
+            Loss::Stopped
+        } else {
+            Loss::Killed
+        };
         lose_the_leader(&cluster, &mut sides);
         let second = lose_the_coordinator(&cluster, &mut sides);
-        lose_the_majority(&cluster, &mut sides, second);
+        lose_the_majority(&cluster, &mut sides, second, loss);
     }
     sides.judge("leader, coordinator and majority lost");
 }

@@ -13,6 +13,7 @@ use support::rig::{self, Ended, MetricsLine};
 use support::topics::{Audit, gaps};
 use support::{Cluster, Process, Rig, Stream, probe};
 
+use crate::seen::check_topics;
 use crate::shard::{self, Places};
 use crate::{DEADLINE, proofs};
 
@@ -97,6 +98,18 @@ impl Side {
     /// Waits until the destination is the one reason for which it is not ready, and returns the words.
     pub(crate) fn until_held(&mut self) -> String {
         probe::wait_for_reason(self.readiness, "sink")
+    }
+
+    /// Demands that `genesys-kafka check`, run beside the adapter, says this of a topic and ends with 69.
+    pub(crate) fn assert_check_says(&self, title: &str, words: &str) {
+        let checked = check_topics(&self.rig, &[], &self.places.servers, &self.places.topics);
+        let rows = checked.rows(title);
+        assert!(
+            rows.first().is_some_and(|row| row.contains(words)),
+            "{:#?}",
+            checked.lines
+        );
+        assert_eq!(checked.code, Some(69));
     }
 
     /// What had been sent by now.
