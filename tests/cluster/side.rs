@@ -48,6 +48,8 @@ impl Side {
         let rig = places
             .shard(options)
             .set("delivery.guarantee", guarantee)
+            // so that what is lost is away for longer than a transaction may last
+            .set("kafka.transaction_timeout_ms", 5_000)
             .set("operations.listen", "0");
         let mut adapter = rig.start();
         Self {
