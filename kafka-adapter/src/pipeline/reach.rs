@@ -14,11 +14,16 @@ use super::feed::Batch;
 /// coordinator); electing another leader takes Kafka's default session of 9 s at most, and a moment.
 const SILENT_US: i64 = 10_000_000;
 
+/// Longest time between two looks that counts, in microseconds: a process that stood still has not listened meanwhile.
+const TURN_US: i64 = 1_000_000;
+
 /// Whether what the destination was given is acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    /// Since when nothing was, by the monotonic clock.
-    since_us: Option<i64>,
+    /// When this was last looked at, by the monotonic clock.
+    looked_us: i64,
+    /// For how long nothing was, if something is waited for.
+    lasts_us: Option<i64>,
     /// Something was acknowledged since the last look.
     broken: bool,
     /// That nothing is has been told, and not yet that something is.
@@ -67,21 +72,20 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 .is_some_and(super::transaction::Transactions::is_asking);
         let is_told_of = self.unreachable || self.blocked.is_some() || self.dead_producer.is_some();
         let silence = &mut self.silence;
+        let turn_us = (now_us - silence.looked_us).clamp(0, TURN_US);
+        silence.looked_us = now_us;
         if std::mem::take(&mut silence.broken) || self.window.is_empty() {
-            silence.since_us = None;
+            silence.lasts_us = None;
             if std::mem::take(&mut silence.told) {
                 tracing::info!("destination acknowledges again");
             }
         }
-        if is_told_of {
-            silence.since_us = None;
-        } else if is_waiting {
-            silence.since_us.get_or_insert(now_us);
-        }
-        let is_silent = silence
-            .since_us
-            .is_some_and(|since_us| now_us - since_us >= SILENT_US);
-        if is_silent
+        silence.lasts_us = match silence.lasts_us {
+            _ if is_told_of => None,
+            Some(lasts_us) => Some(lasts_us + turn_us),
+            None => is_waiting.then_some(0),
+        };
+        if silence.lasts_us.is_some_and(|lasts_us| lasts_us >= SILENT_US)
             && !silence.told
             && let Some(reason) = self.sink.silent()
         {

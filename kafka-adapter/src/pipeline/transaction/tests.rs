@@ -244,6 +244,9 @@ fn a_commit_that_has_no_answer_for_long_is_an_obstacle_until_it_is_made() {
         matches!(pipeline.sink.broker.asked, Some(Asked::Commit(_))),
         "the commit is asked for"
     );
+    (1..10).for_each(|second| {
+        pipeline.advance(second * 1_000_000);
+    });
     pipeline.advance(9_999_999);
     assert_eq!(pipeline.obstacle(), None);
     pipeline.advance(10_000_000);
