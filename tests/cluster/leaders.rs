@@ -61,10 +61,11 @@ fn lose_the_majority(cluster: &Cluster, sides: &mut Sides, second: i32, loss: Lo
     }
     for side in sides.each() {
         let reason = side.until_held();
-        assert!(
-            reason.contains("acknowledges nothing") && reason.contains("min.insync.replicas"),
-            "{reason}"
-        );
+        // transactions may have lost their coordinator, and the producer with it, before the last records were refused
+        let is_told = ["min.insync.replicas", "the state of transactions"]
+            .iter()
+            .any(|word| reason.contains(word));
+        assert!(is_told && reason.contains("start the brokers"), "{reason}");
         let (held, heard) = (side.resolved(), side.ingested());
         side.until_ingested(heard + HEARD);
         assert_eq!(side.resolved(), held, "a record was taken by too few replicas");

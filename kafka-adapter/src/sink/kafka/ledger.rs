@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
 use super::context::{Context, States};
+use super::meaning::mend_of;
 use super::positions;
 use super::settings::{KafkaSettings, TransactionSettings};
 use super::{connect, room};
@@ -344,8 +345,9 @@ impl Caller {
                     ));
                 }
                 if !error.is_retriable() || error.code() != RDKafkaErrorCode::OperationTimedOut {
+                    let mend = mend_of(error.code()).map_or_else(String::new, |mend| format!("; {mend}"));
                     self.shared
-                        .tell(Some(format!("{}: {error}", self.transactions.id())));
+                        .tell(Some(format!("{}: {error}{mend}", self.transactions.id())));
                 }
                 if !error.is_retriable() {
                     if self.step(RETRY).is_none() {
