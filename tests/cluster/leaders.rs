@@ -20,7 +20,6 @@ fn lose_the_leader(cluster: &Cluster, sides: &mut Sides) {
     });
     sides.until_going_on();
     cluster.heal(DEADLINE);
-    sides.until_going_on();
 }
 
 /// The coordinator of the transactions is killed, and another one is elected; returns who coordinates now.

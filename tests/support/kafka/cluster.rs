@@ -4,6 +4,7 @@
 //! is stopped, killed and started again as a [`Broker`] of its own; the others are there meanwhile, but two together hold
 //! no election, since a majority of the three controllers is gone with them.
 
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -97,16 +98,16 @@ impl Cluster {
         partitions.all(|partition| partition.leader() > 0 && partition.isr().len() == replicas)
     }
 
-    /// Starts every node that is down, or continues it, and waits until each replica of each topic is in sync.
+    /// Starts the nodes that are down, side by side, and waits until each replica of each topic is in sync.
     ///
     /// # Panics
     /// If that takes longer than `deadline`.
     pub fn heal(&self, deadline: Duration) {
-        for (_, node) in self.nodes() {
-            if node.id().is_none() {
-                node.restart();
+        thread::scope(|scope| {
+            for node in self.brokers.iter().filter(|node| node.id().is_none()) {
+                scope.spawn(|| node.restart());
             }
-        }
+        });
         crate::wait_until(deadline, "every replica of every topic is in sync", || {
             self.has_in_sync(self.brokers.len())
         });
