@@ -26,7 +26,7 @@ pub(crate) fn cluster() -> Option<MutexGuard<'static, Cluster>> {
 
 /// How often a drill goes round.
 pub(crate) fn rounds() -> u32 {
-    if is_full() { 10 } else { 1 }
+    if is_full() { 5 } else { 1 }
 }
 
 /// Both guarantees, each with topics, spool and simulator of its own.

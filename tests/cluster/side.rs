@@ -19,7 +19,7 @@ use crate::{DEADLINE, proofs};
 
 /// Events per second of each adapter.
 fn rate() -> u64 {
-    if is_full() { 1_000 } else { 200 }
+    if is_full() { 300 } else { 200 }
 }
 
 /// See the module.
