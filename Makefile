@@ -40,10 +40,10 @@ bench: check-prerequisites
 	cargo build --release --workspace --locked
 	$${CARGO_TARGET_DIR:-target}/release/bench
 
-# every drill in full size: kills, outages, full disks, a process that stands still, minutes of each, half an hour of channels with faults; DRILL_SEED repeats the instants of kills and faults
+# every drill in full size: kills, outages, nodes of a cluster lost, full disks, a process that stands still, minutes of each, half an hour of channels with faults; DRILL_SEED repeats the instants of kills and faults
 drill: check-prerequisites
 	cargo build --workspace --locked
-	DRILLS=full REQUIRE_BROKER=1 cargo test -p integration-tests --locked --no-fail-fast --test kill --test drills
+	DRILLS=full REQUIRE_BROKER=1 cargo test -p integration-tests --locked --no-fail-fast --test kill --test drills --test cluster
 
 # applies each patch of tests/red to a copy of the tree and demands that its test fails
 red: check-prerequisites

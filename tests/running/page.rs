@@ -8,6 +8,10 @@ use support::workspace_root;
 /// Every state, and the module here, or the test elsewhere, that holds it.
 const STATES: [(&str, &str); 41] = [
     ("broker gone", "running/broker.rs"),
+    (
+        "too few replicas in sync (`min.insync.replicas`), a partition without leader, no coordinator of transactions",
+        "cluster/leaders.rs",
+    ),
     ("topic deleted", "running/broker.rs"),
     (
         "right to write taken away",

@@ -46,7 +46,7 @@ mod port;
 mod wait;
 
 pub use frames::shared_frames;
-pub use kafka::Broker;
+pub use kafka::{Broker, Cluster};
 pub use mock::Mock;
 pub use port::free_port;
 pub use process::{Finished, Launch, Process, Stream, binary};

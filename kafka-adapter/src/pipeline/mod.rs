@@ -45,7 +45,7 @@ use breaker::Breaker;
 use closing::Stage;
 use isolation::Isolation;
 use key_gate::KeyGate;
-use reach::Blocked;
+use reach::{Blocked, Silence};
 use retry::{Later, Tries};
 use transaction::Transactions;
 use window::{Entry, Leg, Origin, Status, Window};
@@ -115,6 +115,7 @@ pub struct Pipeline<B, S> {
     /// Records refused alone by the time the flow was stopped.
     refused_before: u64,
     unreachable: bool,
+    silence: Silence,
     /// Where what is delivered goes into transactions.
     transactions: Option<Transactions>,
     counters: Counters,
@@ -154,6 +155,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
             blocked: None,
             refused_before: 0,
             unreachable: false,
+            silence: Silence::default(),
             transactions: None,
             counters: Counters::default(),
             outcomes: Vec::new(),
@@ -285,6 +287,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
     }
 
     fn land(&mut self, number: u64, landing: Landing) {
+        self.silence.end();
         let Some(entry) = self.window.entry_mut(number) else {
             return;
         };
@@ -369,7 +372,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 break;
             }
         }
-        self.note_reach();
+        self.note_reach(now_us);
         self.window.advance()
     }
 

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 mod alone;
+mod silence;
 
 use super::*;
 use crate::audit::Counts;
@@ -72,6 +73,7 @@ struct FakeSink {
     full: Option<Route>,
     at_the_door: Option<(Route, Meaning)>,
     dead: bool,
+    silent: Option<&'static str>,
     replacements: u64,
     arrivals: Receiver<Outcome>,
 }
@@ -86,6 +88,7 @@ impl FakeSink {
             full: None,
             at_the_door: None,
             dead: false,
+            silent: None,
             replacements: 0,
             arrivals: never(),
         }
@@ -149,6 +152,10 @@ impl Sink for FakeSink {
 
     fn unreachable(&self) -> Option<String> {
         None
+    }
+
+    fn silent(&self) -> Option<String> {
+        self.silent.map(str::to_owned)
     }
 
     fn closed(&self) -> bool {

@@ -88,6 +88,11 @@ impl Transactions {
     pub(super) fn is_idle(&self) -> bool {
         self.state == State::Idle
     }
+
+    /// Says whether the sink was asked for something that it has not answered.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.state, State::Committing | State::Aborting | State::Opening)
+    }
 }
 
 impl<B: Batch, S: Sink> Pipeline<B, S> {
@@ -158,7 +163,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
                 break;
             }
         }
-        self.note_reach();
+        self.note_reach(now_us);
         watermark
     }
 
@@ -348,6 +353,7 @@ impl<B: Batch, S: Sink> Pipeline<B, S> {
 
     /// Books a committed transaction and returns the sequence to commit at the source.
     fn committed(&mut self, now_us: i64) -> Option<u64> {
+        self.silence.end();
         let open = self.transactions.as_mut()?;
         let begun = open.begun.take()?;
         if let Some(pending) = open.pending.take() {

@@ -224,6 +224,12 @@ pub trait Sink {
     /// Why the destination cannot be reached at present, if it cannot.
     fn unreachable(&self) -> Option<String>;
 
+    /// What it means that nothing is acknowledged for seconds, in words, with the mend; none where every wait for the
+    /// destination has a failure at its end.
+    fn silent(&self) -> Option<String> {
+        None
+    }
+
     /// Says whether the reader of the destination has gone for good, so that the run ends in order.
     fn closed(&self) -> bool;
 

@@ -230,6 +230,12 @@ impl Sink for Outlets {
         self.kafka.as_ref().and_then(KafkaSink::unreachable)
     }
 
+    fn silent(&self) -> Option<String> {
+        let goes_to_kafka = matches!(self.ways[Route::Event.index()], Way::Kafka);
+        let kafka = self.kafka.as_ref().filter(|_| goes_to_kafka)?;
+        Some(kafka.silent())
+    }
+
     fn closed(&self) -> bool {
         self.lines.as_ref().is_some_and(LinesSink::closed)
     }

@@ -16,7 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) fn create_topic(bootstrap_servers: &str, name: &str, partitions: i32, configs: &[(&str, &str)]) {
     let topic = configs.iter().fold(
-        NewTopic::new(name, partitions, TopicReplication::Fixed(1)),
+        // as many replicas as the cluster gives by default: one on each node
+        NewTopic::new(name, partitions, TopicReplication::Fixed(-1)),
         |topic, (config, value)| topic.set(config, value),
     );
     block_on(bootstrap_servers, async |client| {

@@ -1,4 +1,5 @@
-//! A real Apache Kafka: one combined broker and controller (KRaft) as a child process.
+//! A real Apache Kafka: combined brokers and controllers (KRaft) as child processes, one ([`Broker`]) or three of one
+//! cluster ([`Cluster`]).
 //!
 //! One broker is shared by the tests of a binary ([`Broker::shared`], topics by [`crate::unique_topic`]); a test that
 //! stops or kills its broker takes its own ([`Broker::own`]). A broker keeps its ports and its log folder over
@@ -8,6 +9,7 @@
 
 mod acls;
 mod admin;
+mod cluster;
 mod jars;
 mod node;
 
@@ -17,6 +19,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -24,7 +27,9 @@ use tempfile::TempDir;
 
 use crate::child;
 use crate::wait::holds_within;
-use node::{Beside, Node};
+use node::{Beside, Member, Node};
+
+pub use cluster::Cluster;
 
 /// Longest time from the start of the JVM to an answered metadata request; 4 to 8 s on two shared cores.
 const READY: Duration = Duration::from_secs(90);
@@ -33,7 +38,7 @@ const SHUTDOWN: Duration = Duration::from_secs(30);
 /// Starts tried, each with fresh ports, when a port is taken between its choice and its use.
 const STARTS: u32 = 3;
 
-/// One Apache Kafka node.
+/// One Apache Kafka node, alone or of a [`Cluster`].
 pub struct Broker {
     process: Mutex<Option<Child>>,
     node: Node,
@@ -101,38 +106,66 @@ impl Broker {
     }
 
     fn start(properties: &[(&str, &str)], beside: &Beside) -> Self {
+        Self::start_all(1, properties, beside).remove(0)
+    }
+
+    /// Starts so many nodes of one cluster side by side.
+    fn start_all(nodes: i32, properties: &[(&str, &str)], beside: &Beside) -> Vec<Self> {
         let jars = jars::fetch();
         for attempt in 1..=STARTS {
-            let folder = tempfile::Builder::new()
-                .prefix("kafka-")
-                .tempdir()
-                .expect("a folder for the broker");
-            let sweeper = sweep_when_we_end(folder.path());
-            let node = Node::format(folder.path(), &jars, properties, beside);
-            let start = Instant::now();
-            let mut child = node.launch();
-            if node.ready(&mut child, READY) {
-                let started_in = start.elapsed();
-                return Self {
-                    process: Mutex::new(Some(child)),
-                    node,
-                    started_in,
-                    folder,
-                    _sweeper: sweeper,
-                };
+            let members = Member::of(nodes);
+            let started: Vec<(Self, bool)> = thread::scope(|scope| {
+                let start = |id| Self::start_one((id, &members), &jars, properties, beside);
+                let starts: Vec<_> = (1..=nodes).map(|id| scope.spawn(move || start(id))).collect();
+                let joined = starts.into_iter().map(ScopedJoinHandle::join);
+                joined
+                    .map(|started| started.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            });
+            if started.iter().all(|(_, ready)| *ready) {
+                return started.into_iter().map(|(broker, _)| broker).collect();
             }
-            child::end(&mut child);
-            let port_taken = node.log_tail().contains("Address already in use");
+            let tails = started
+                .iter()
+                .filter(|(_, ready)| !ready)
+                .map(|(broker, _)| broker.node.log_tail());
+            let tails = tails.collect::<Vec<_>>().join("\n");
+            let port_taken = tails.contains("Address already in use");
             assert!(
                 port_taken && attempt < STARTS,
-                "the broker did not start:\n{}",
-                node.log_tail()
+                "the broker did not start:\n{tails}"
             );
         }
         unreachable!("the last attempt returns or panics")
     }
 
-    /// Where clients find the broker; the same over its whole life.
+    /// Starts one of the members; it is not ready before a majority of them has started.
+    fn start_one(
+        member: (i32, &[Member]),
+        jars: &Path,
+        properties: &[(&str, &str)],
+        beside: &Beside,
+    ) -> (Self, bool) {
+        let folder = tempfile::Builder::new()
+            .prefix("kafka-")
+            .tempdir()
+            .expect("a folder for the broker");
+        let sweeper = sweep_when_we_end(folder.path());
+        let node = Node::format(folder.path(), jars, member, properties, beside);
+        let start = Instant::now();
+        let mut child = node.launch();
+        let ready = node.ready(&mut child, READY);
+        let broker = Self {
+            process: Mutex::new(Some(child)),
+            node,
+            started_in: start.elapsed(),
+            folder,
+            _sweeper: sweeper,
+        };
+        (broker, ready)
+    }
+
+    /// Where clients find the broker, and the others of its cluster; the same over its whole life.
     pub fn bootstrap_servers(&self) -> &str {
         self.node.bootstrap_servers()
     }

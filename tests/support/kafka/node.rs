@@ -1,4 +1,4 @@
-//! One KRaft node: its properties, its formatted log folder, its JVM.
+//! One KRaft node, alone or one of several: its properties, its formatted log folder, its JVM.
 //!
 //! # Source
 //! Properties and JVM flags: Kafka 4.3 broker configuration reference; measured at 170 MB resident and 4 s to start on
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -43,10 +45,51 @@ pub(super) enum Beside {
     Users(Vec<String>),
 }
 
+/// What the nodes of a cluster are told of each other before any of them starts.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// `node.id`, from 1.
+    pub(super) id: i32,
+    client: u16,
+    controller: u16,
+    /// Names the log folder, and with it the vote.
+    directory: String,
+}
+
+impl Member {
+    /// The members of a cluster of so many nodes, each with ports that are free now.
+    pub(super) fn of(nodes: i32) -> Vec<Self> {
+        let member = |id| Self {
+            id,
+            client: crate::free_port(),
+            controller: crate::free_port(),
+            directory: directory_id(),
+        };
+        (1..=nodes).map(member).collect()
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.client)
+    }
+
+    fn controller_address(&self) -> String {
+        format!("127.0.0.1:{}", self.controller)
+    }
+}
+
+/// A random id as Kafka writes one: 16 bytes in base64url, none that begins like an option of a command.
+fn directory_id() -> String {
+    let mut bytes = *uuid::Uuid::new_v4().as_bytes();
+    bytes[0] &= 0x7f;
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 #[derive(Debug)]
 pub(super) struct Node {
     folder: PathBuf,
     jars: PathBuf,
+    id: i32,
+    address: String,
     bootstrap_servers: String,
     /// The port of the TLS listener, if there is one.
     tls: Option<u16>,
@@ -55,13 +98,23 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Writes the properties and formats the log folder.
-    pub(super) fn format(folder: &Path, jars: &Path, further: &[(&str, &str)], beside: &Beside) -> Self {
-        let (client, controller) = (crate::free_port(), crate::free_port());
+    /// Writes the properties of one of the members and formats its log folder.
+    pub(super) fn format(
+        folder: &Path,
+        jars: &Path,
+        (id, members): (i32, &[Member]),
+        further: &[(&str, &str)],
+        beside: &Beside,
+    ) -> Self {
+        let own = members.iter().find(|member| member.id == id);
+        let own = own.expect("a node is one of the members");
+        let addresses: Vec<String> = members.iter().map(Member::address).collect();
         let node = Self {
             folder: folder.to_path_buf(),
             jars: jars.to_path_buf(),
-            bootstrap_servers: format!("127.0.0.1:{client}"),
+            id,
+            address: own.address(),
+            bootstrap_servers: addresses.join(","),
             tls: matches!(beside, Beside::Tls).then(crate::free_port),
             users: matches!(beside, Beside::Users(_)).then(crate::free_port),
         };
@@ -71,11 +124,17 @@ impl Node {
             std::fs::write(node.keystore_path(), chain).expect("the broker's key and certificate");
             std::fs::write(node.authority_path(), made.authority).expect("the authority's certificate");
         }
-        let properties = node.properties(controller, further, beside);
+        let properties = node.properties(own, members, further, beside);
         std::fs::write(node.properties_path(), properties).expect("the broker's properties");
+        let voters: Vec<String> = members
+            .iter()
+            .map(|voter| format!("{}@{}:{}", voter.id, voter.controller_address(), voter.directory))
+            .collect();
         let status = node
             .java("kafka.tools.StorageTool")
-            .args(["format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
+            .args(["format", "--cluster-id", CLUSTER_ID, "--initial-controllers"])
+            .arg(voters.join(","))
+            .arg("--config")
             .arg(node.properties_path())
             .status()
             .expect("java runs");
@@ -87,9 +146,18 @@ impl Node {
         node
     }
 
-    fn properties(&self, controller: u16, further: &[(&str, &str)], beside: &Beside) -> String {
-        let client = &self.bootstrap_servers;
-        let mut listeners = format!("PLAINTEXT://{client},CONTROLLER://127.0.0.1:{controller}");
+    fn properties(
+        &self,
+        own: &Member,
+        members: &[Member],
+        further: &[(&str, &str)],
+        beside: &Beside,
+    ) -> String {
+        let mut listeners = format!(
+            "PLAINTEXT://{},CONTROLLER://{}",
+            own.address(),
+            own.controller_address()
+        );
         let mut advertised = listeners.clone();
         if let Some(port) = self.tls {
             listeners.push_str(&format!(",SSL://127.0.0.1:{port}"));
@@ -102,11 +170,15 @@ impl Node {
             advertised.push_str(&listener);
         }
         let keystore = self.keystore_path().display().to_string();
-        let quorum = format!("127.0.0.1:{controller}");
+        let quorum: Vec<String> = members.iter().map(Member::controller_address).collect();
+        let quorum = quorum.join(",");
+        let id = own.id.to_string();
+        // on every node, and acknowledged by a majority: 3 and 2 where there are three, 1 and 1 where there is one
+        let (replicas, in_sync) = (members.len().to_string(), (members.len() / 2 + 1).to_string());
         let log_dir = self.log_dir().display().to_string();
         let own = [
             ("process.roles", "broker,controller"),
-            ("node.id", "1"),
+            ("node.id", id.as_str()),
             ("listeners", listeners.as_str()),
             ("advertised.listeners", advertised.as_str()),
             (
@@ -117,12 +189,16 @@ impl Node {
             ("inter.broker.listener.name", "PLAINTEXT"),
             ("controller.quorum.bootstrap.servers", quorum.as_str()),
             ("log.dirs", log_dir.as_str()),
-            // one node cannot hold three replicas
-            ("offsets.topic.replication.factor", "1"),
-            ("transaction.state.log.replication.factor", "1"),
-            ("transaction.state.log.min.isr", "1"),
-            ("share.coordinator.state.topic.replication.factor", "1"),
-            ("share.coordinator.state.topic.min.isr", "1"),
+            ("default.replication.factor", replicas.as_str()),
+            ("min.insync.replicas", in_sync.as_str()),
+            ("offsets.topic.replication.factor", replicas.as_str()),
+            ("transaction.state.log.replication.factor", replicas.as_str()),
+            ("transaction.state.log.min.isr", in_sync.as_str()),
+            (
+                "share.coordinator.state.topic.replication.factor",
+                replicas.as_str(),
+            ),
+            ("share.coordinator.state.topic.min.isr", in_sync.as_str()),
             // 50 partitions each would slow the first use by seconds
             ("offsets.topic.num.partitions", "2"),
             ("transaction.state.log.num.partitions", "2"),
@@ -135,13 +211,16 @@ impl Node {
             ("num.recovery.threads.per.data.dir", "1"),
             // a topic that nobody created must be an error here, as in production
             ("auto.create.topics.enable", "false"),
-            ("min.insync.replicas", "1"),
             // retention goes by the records' own time stamps, which a test may choose as old as it likes
             ("log.retention.ms", "-1"),
             // after a crash the next incarnation is let in only when the session of the last one has run out;
             // the default of 9 s would be most of such a test
             ("broker.session.timeout.ms", "2000"),
             ("broker.heartbeat.interval.ms", "500"),
+            // another leader within a second or two: the defaults are 2 s and 1 s
+            ("controller.quorum.fetch.timeout.ms", "1000"),
+            ("controller.quorum.election.timeout.ms", "500"),
+            ("controller.quorum.election.backoff.max.ms", "300"),
         ];
         let of_tls = [
             ("ssl.keystore.type", "PEM"),
@@ -182,10 +261,10 @@ impl Node {
         child::spawn(java).expect("java runs")
     }
 
-    /// Waits until a metadata request is answered with a broker in it; false if it is not in time or the JVM ends.
+    /// Waits until the node answers a metadata request with itself in it; false if it does not in time or the JVM ends.
     pub(super) fn ready(&self, child: &mut Child, deadline: Duration) -> bool {
         let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("bootstrap.servers", &self.address)
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "100")
             .create()
@@ -198,12 +277,13 @@ impl Node {
                 .min(Duration::from_secs(1));
             answered = client
                 .fetch_metadata(None, left)
-                .is_ok_and(|metadata| !metadata.brokers().is_empty());
+                .is_ok_and(|metadata| metadata.brokers().iter().any(|broker| broker.id() == self.id));
             answered || child.try_wait().expect("the state of a child").is_some()
         });
         answered
     }
 
+    /// The addresses of all members.
     pub(super) fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }

@@ -70,6 +70,9 @@ impl Sink for FakeSink {
     fn unreachable(&self) -> Option<String> {
         None
     }
+    fn silent(&self) -> Option<String> {
+        Some("no coordinator".to_owned())
+    }
     fn closed(&self) -> bool {
         false
     }
@@ -227,6 +230,30 @@ fn run(pipeline: &mut Tested, refuse: &dyn Fn(&Kept) -> Option<Meaning>) -> Vec<
 
 fn nothing(_: &Kept) -> Option<Meaning> {
     None
+}
+
+#[test]
+fn a_commit_that_has_no_answer_for_long_is_an_obstacle_until_it_is_made() {
+    let mut pipeline = tested(100, None);
+    pipeline.take(batch(1..3));
+    for _ in 0..4 {
+        pipeline.advance(0);
+        land(&mut pipeline, 0, &nothing);
+    }
+    assert!(
+        matches!(pipeline.sink.broker.asked, Some(Asked::Commit(_))),
+        "the commit is asked for"
+    );
+    (1..10).for_each(|second| {
+        pipeline.advance(second * 1_000_000);
+    });
+    pipeline.advance(9_999_999);
+    assert_eq!(pipeline.obstacle(), None);
+    pipeline.advance(10_000_000);
+    assert_eq!(pipeline.obstacle().as_deref(), Some("no coordinator"));
+    pipeline.sink.broker.serve();
+    assert_eq!(pipeline.advance(10_000_001), Some(2));
+    assert_eq!(pipeline.obstacle(), None);
 }
 
 #[test]

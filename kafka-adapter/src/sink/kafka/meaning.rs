@@ -45,7 +45,7 @@ pub fn meaning_of(code: Code) -> Meaning {
     }
 }
 
-/// Says what an operator has to do about an error that blocks deliveries to a topic.
+/// Says what an operator has to do about an error that blocks deliveries to a topic, or transactions.
 #[must_use]
 pub(super) fn mend_of(code: Code) -> Option<&'static str> {
     Some(match code {
@@ -60,6 +60,9 @@ pub(super) fn mend_of(code: Code) -> Option<&'static str> {
         Code::ClusterAuthorizationFailed => "give this user the right IdempotentWrite on the cluster",
         Code::SaslAuthenticationFailed | Code::Authentication => {
             "check user and password in kafka.librdkafka, and the broker's users"
+        }
+        Code::CoordinatorNotAvailable | Code::NotCoordinator | Code::CoordinatorLoadInProgress => {
+            "start the brokers that are away: the state of transactions has no leader, or too few replicas in sync"
         }
         _ => return None,
     })
@@ -126,6 +129,10 @@ mod tests {
             assert_eq!(meaning_of(code), Meaning::Blocked, "{code:?}");
             assert!(mend_of(code).is_some(), "{code:?}");
         }
+        assert!(
+            mend_of(Code::CoordinatorNotAvailable).is_some(),
+            "of transactions alone"
+        );
         assert_eq!(mend_of(Code::MessageSizeTooLarge), None);
     }
 

@@ -257,6 +257,17 @@ impl KafkaSink {
             .or_else(|| self.calls.as_ref().and_then(Calls::obstacle))
     }
 
+    /// What it means that the brokers acknowledge nothing for seconds: librdkafka repeats by itself, and without a word,
+    /// what they refuse for NOT_ENOUGH_REPLICAS and for want of a leader or a coordinator.
+    #[must_use]
+    pub fn silent(&self) -> String {
+        format!(
+            "{} takes connections and acknowledges nothing: a partition has no leader, or fewer replicas in sync than \
+             min.insync.replicas; start the brokers that are away, `genesys-kafka check` names the topics",
+            self.settings.bootstrap_servers
+        )
+    }
+
     /// The topic of a route.
     #[must_use]
     pub fn topic(&self, route: Route) -> &str {
