@@ -124,8 +124,9 @@ struct Members<'a> {
     status: Cow<'a, str>,
 }
 
-/// Says whether a record is this source's: its `auditId` is made of the source's name, which stands nowhere else in it.
-fn is_of(text: &[u8], source_name: &str, name: &mut Vec<u8>) -> bool {
+/// Says whether a record is this source's: its `auditId` is made of the source's name, which only the first record
+/// of a run holds in words.
+pub(super) fn is_of(text: &[u8], source_name: &str, name: &mut Vec<u8>) -> bool {
     serde_json::from_slice::<Members<'_>>(text).is_ok_and(|members| {
         let subject = Subject {
             source_name,
