@@ -19,15 +19,19 @@ fn quiet(adapter: &mut Process, simulator: &Simulator, connection: u64) {
             action: Action::Silence { ms: LONG_MS },
         })
         .unwrap();
-    wait_until(DEADLINE, "everything that was sent is read, and nothing more is sent", || {
-        assert!(!adapter.has_ended());
-        let lines = rig::metrics(adapter);
-        let frames = sent_over(&simulator.truth(), connection).len() as i64 + 1;
-        lines.len() > 3
-            && lines[lines.len() - 3..]
-                .iter()
-                .all(|line| line.number("totalIngested") == frames)
-    });
+    wait_until(
+        DEADLINE,
+        "everything that was sent is read, and nothing more is sent",
+        || {
+            assert!(!adapter.has_ended());
+            let lines = rig::metrics(adapter);
+            let frames = sent_over(&simulator.truth(), connection).len() as i64 + 1;
+            lines.len() > 3
+                && lines[lines.len() - 3..]
+                    .iter()
+                    .all(|line| line.number("totalIngested") == frames)
+        },
+    );
 }
 
 /// The events that were put on this connection, in that order.
