@@ -189,7 +189,7 @@ impl Report {
         };
         let broken = self.count(|run| run.broken.is_some());
         if broken == 0 && self.unreadable == 0 {
-            return match &unverified[..] {
+            return match unverified.as_str() {
                 "" => format!("{what}: INCOMPLETE{missing}"),
                 unverified => format!("{what}: NOT VERIFIED{unverified}{missing}"),
             };
