@@ -21,7 +21,6 @@ use crate::backoff::Backoff;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Backfill, Config, OnFull};
 use crate::decode::Transport;
-use crate::dedup;
 use crate::gap::Origin;
 use crate::oauth::TokenSource;
 use crate::queue::{Ending, Queue};
@@ -64,10 +63,7 @@ pub(crate) fn run(
     let admission = Admission::new(admission::Settings {
         transport: feed.transport(),
         source_name: config.name.clone(),
-        dedup: dedup::Settings {
-            window_ms: config.dedup.window_ms,
-            max_ids: config.dedup.max_ids,
-        },
+        dedup: config.dedup.window(),
         on_full: match config.queue.on_full {
             OnFull::Stop => admission::OnFull::Stop,
             OnFull::Drop => admission::OnFull::DropNewest,

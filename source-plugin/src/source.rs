@@ -19,6 +19,7 @@ use tracing::Dispatch;
 
 use crate::check::{self, Answers, Row};
 use crate::config::{Config, DiskSpool, Spool};
+use crate::dedup;
 use crate::network::{self, Command};
 use crate::panics::contained;
 use crate::queue::{Bounds, Ending, NoRecords, NotHandedOut, PullLimits, Queue, Slice};
@@ -236,7 +237,7 @@ impl Source {
                 tracing::warn!("records are kept in memory: what is not committed dies with the process");
                 None
             }
-            Spool::Disk(spool) => Some(open_spool(spool, config.dedup.window_ms, &queue)?),
+            Spool::Disk(spool) => Some(open_spool(spool, config.dedup.window(), &queue)?),
         };
         let status = Arc::new(network::Status::new());
         let (commands, receiver) = watch::channel(Command::Run);
@@ -405,7 +406,7 @@ pub(crate) enum PositionError {
 
 fn open_spool(
     spool: &DiskSpool,
-    window_ms: u64,
+    window: dedup::Settings,
     queue: &Arc<Queue>,
 ) -> Result<(Arc<Store>, Recovered, Keeper), OpenError> {
     let failed = |source| OpenError::Spool {
@@ -418,7 +419,7 @@ fn open_spool(
         Arc::new(storage),
         spool.settings,
         spool.sync,
-        window_ms,
+        window,
         Arc::clone(queue),
     )
     .map_err(failed)

@@ -7,6 +7,7 @@
 
 mod exact;
 mod full_disk;
+mod killed;
 mod lines;
 mod outage;
 mod overflow;

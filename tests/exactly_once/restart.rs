@@ -2,7 +2,8 @@
 
 use nix::sys::signal::Signal;
 use simulator::Options;
-use support::{Broker, rig};
+use support::topics::Audit;
+use support::{Broker, Rig, rig};
 
 use crate::DEADLINE;
 use crate::scene::{self, Places};
@@ -56,4 +57,43 @@ fn a_killed_process_leaves_nothing_twice_and_no_hole() {
     scene::wait_until_delivered(&mut adapter);
     scene::stop(&mut adapter);
     places.assert_exactly_once(&rig);
+}
+
+#[test]
+fn a_run_without_transactions_between_two_with_them_is_cited_by_the_later_one() {
+    let Some(broker) = Broker::shared() else { return };
+    let places = Places::create(broker);
+    let rig = places.shard(Options {
+        rate: 100,
+        ..Options::default()
+    });
+    let run = |rig: &Rig| {
+        let mut adapter = rig.start();
+        scene::wait_until_resolved(&mut adapter, 20);
+        scene::stop(&mut adapter);
+    };
+    run(&rig);
+    let rig = rig.set("delivery.guarantee", "at_least_once");
+    run(&rig);
+    let rig = rig.set("delivery.guarantee", "exactly_once");
+    run(&rig);
+    let audits = places.audits();
+    let mut runs: Vec<Vec<&Audit>> = Vec::new();
+    for audit in &audits {
+        let is_of = |run: &&mut Vec<&Audit>| run[0].body["runId"] == audit.body["runId"];
+        match runs.iter_mut().find(is_of) {
+            Some(run) => run.push(audit),
+            None => runs.push(vec![audit]),
+        }
+    }
+    runs.sort_by_key(|run| run[0].body["runId"].to_string());
+    assert_eq!(runs.len(), 3);
+    for run in &mut runs {
+        run.sort_by_key(|audit| audit.sequence());
+    }
+    for pair in runs.windows(2) {
+        let (before, after) = (pair[0].last().unwrap(), pair[1][0]);
+        assert_eq!((before.status(), after.status()), ("run_closed", "run_opened"));
+        assert_eq!(after.body["prevHash"], before.body["hash"]);
+    }
 }

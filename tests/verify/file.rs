@@ -148,12 +148,76 @@ fn two_runs_in_one_file_are_two_chains_the_second_cites_the_first_and_a_killed_o
         .unwrap();
     let json = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
     assert_eq!(json(&whole[opened])["prevHash"], json(&whole[opened - 1])["hash"]);
-    let cites = ", cites the end of a run that is not here";
-    assert!(out.iter().all(|line| !line.contains(cites)), "{out:#?}");
+    // without the first, as after retention: accepted where that is said
     std::fs::write(rig.folder().join("second.jsonl"), whole[opened..].join("\n")).unwrap();
-    let (code, out, _) = verify(rig.folder(), &["second.jsonl"], b"");
-    assert_eq!(code, 0, "{out:#?}");
-    assert!(out[0].ends_with(cites), "{out:#?}");
+    let cites = format!(
+        "record 1 cites {}, which no run in this trail has",
+        json(&whole[opened - 1])["hash"].as_str().unwrap()
+    );
+    assert_eq!(
+        broken(verify(rig.folder(), &["second.jsonl"], b"")),
+        format!(
+            "  INCOMPLETE at second.jsonl:1: {cites}: the run before it is missing or its end was cut off; --partial accepts \
+             that of the earliest run of a source, where retention deleted what came before"
+        )
+    );
+    let (code, out, complaints) = verify(rig.folder(), &["--partial", "second.jsonl"], b"");
+    assert_eq!((code, &complaints[..]), (0, &[][..]), "{out:#?}");
+    assert!(
+        out[0].ends_with(", closed; the trail of its source begins here: the run before it is not here"),
+        "{out:#?}"
+    );
+    // with the end of the first cut off: no retention does that
+    let cut = [&whole[..opened - 1], &whole[opened..]].concat().join("\n");
+    std::fs::write(rig.folder().join("cut.jsonl"), cut).unwrap();
+    for arguments in [&["cut.jsonl"][..], &["--partial", "cut.jsonl"]] {
+        let (code, out, complaints) = verify(rig.folder(), arguments, b"");
+        assert_eq!((code, complaints.len()), (65, 1), "{out:#?}");
+        assert_eq!(
+            out[2],
+            format!(
+                "  INCOMPLETE at cut.jsonl:{opened}: {cites}: the end of run {} was cut off, or a run after it is missing",
+                json(&whole[0])["runId"].as_str().unwrap()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_whole_run_that_is_taken_out_of_a_file_shows_in_the_exit_status() {
+    let rig = to_file();
+    let path = rig.folder().join("audit.jsonl");
+    for runs in 1..=3 {
+        let mut adapter = rig.start();
+        wait_until(DEADLINE, "the run is opened", || {
+            std::fs::read_to_string(&path).is_ok_and(|text| text.matches("run_opened").count() == runs)
+        });
+        let ended = rig::stop(&mut adapter, DEADLINE);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr.join("\n"));
+    }
+    let whole = lines(&path);
+    let run_id = |line: &String| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["runId"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verify(rig.folder(), &["audit.jsonl"], b"").0, 0);
+    let (first, last) = (run_id(&whole[0]), run_id(whole.last().unwrap()));
+    let rest: Vec<String> = whole
+        .iter()
+        .filter(|line| [&first, &last].contains(&&run_id(line)))
+        .cloned()
+        .collect();
+    std::fs::write(rig.folder().join("rest.jsonl"), rest.join("\n")).unwrap();
+    for arguments in [&["rest.jsonl"][..], &["--partial", "rest.jsonl"]] {
+        let (code, out, complaints) = verify(rig.folder(), arguments, b"");
+        assert_eq!((code, complaints.len()), (65, 1), "{out:#?}");
+        assert!(
+            out[2].ends_with(&format!(
+                "which no run in this trail has: a run after run {first} is missing, or the end of such a one was cut off"
+            )),
+            "{out:#?}"
+        );
+    }
 }
 
 #[test]

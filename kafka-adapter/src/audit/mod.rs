@@ -167,6 +167,10 @@ impl Chain {
             Some(sequence) => push_number(into, sequence),
             None => into.extend_from_slice(b"null"),
         }
+        if facts.status == Status::RunOpened {
+            into.extend_from_slice(b",\"source\":");
+            push_json_string(into, &self.source_name);
+        }
         if let Some(counts) = &facts.counts {
             into.extend_from_slice(b",\"counts\":");
             counts.push_json(into);

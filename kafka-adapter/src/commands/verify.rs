@@ -1,7 +1,7 @@
 //! `genesys-kafka verify`: hold audit records against their hash chains.
 //!
 //! Responsible for where the records and the keys come from and for the exit. Refuses to ask for a plugin or for
-//! credentials: who verifies need not be who runs. Invariant: a trail that is broken, or could not be read, is never a
+//! credentials: who verifies need not be who runs. Invariant: a trail that is broken or has a hole, or could not be read, is never a
 //! success.
 
 use std::ffi::OsString;
@@ -26,7 +26,8 @@ pub(super) struct Flags {
     /// Read the audit topic instead [kafka.topics.audit]
     #[arg(long)]
     from_kafka: bool,
-    /// Accept runs whose beginning is not there any more: deleted by retention, or with a rotated file
+    /// Accept that the beginning of the trail is not there any more, deleted by retention or with a rotated file: that of a
+    /// run, and what came before the earliest run of each source
     #[arg(long)]
     partial: bool,
     /// Environment variable that holds the key of the hashes; once for each key, where runs have different ones
@@ -46,7 +47,7 @@ pub(super) struct Flags {
     bootstrap_servers: Option<String>,
 }
 
-/// Verifies, prints the report to `out`, and fails if a chain is broken.
+/// Verifies, prints the report to `out`, and fails if a chain is broken, or a run that another cites is not there.
 pub(super) fn verify(
     flags: &Flags,
     environment: &[(OsString, OsString)],

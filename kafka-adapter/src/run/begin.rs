@@ -87,12 +87,14 @@ fn opener(
     let (config, key) = (config.clone(), key.cloned());
     move || {
         let outlets = outlets::open(&config)?;
-        // the position of a shard names the run before more surely
+        // with transactions only what is there once no older process writes any more
         let looks = config.delivery.guarantee == Guarantee::AtLeastOnce;
         Ok(Ready {
             outlets,
             position: None,
-            previous_hash: looks.then(|| previous_hash(&config, key.as_ref())).flatten(),
+            previous_hash: looks
+                .then(|| previous_hash(&config, key.as_ref(), None))
+                .flatten(),
         })
     }
 }
@@ -174,31 +176,29 @@ fn exactly_once(
     let Some(found) = position(&mut ready.outlets, stop)? else {
         return Ok(None);
     };
+    let mut position = None;
     if let Some(found) = &found {
         let shard = &config.source.name;
-        let position = Position::read(shard, found)?;
+        let read = Position::read(shard, found)?;
         tracing::info!(
             shard,
-            sequence = position.sequence,
-            run_id = position.run_id,
-            transaction = position.transaction,
+            sequence = read.sequence,
+            run_id = read.run_id,
+            transaction = read.transaction,
             "position read"
         );
-        ready.previous_hash = position.hash();
-        if let Some(token) = &position.token {
+        if let Some(token) = &read.token {
             source.resume(token).map_err(Error::Resume)?;
         }
+        position = Some(read);
     }
-    if ready.previous_hash.is_none() {
-        // the run before may have been one without transactions
-        let (config, key) = (config.clone(), key.cloned());
-        let looking = Opening::begin(move || Ok(previous_hash(&config, key.as_ref())))?;
-        ready.previous_hash = match looking.wait(stop, None) {
-            Opened::Ready(hash) => hash,
-            Opened::Failed(error) => return Err(error),
-            Opened::Stopped | Opened::NotYet(_) => return Ok(None),
-        };
-    }
+    let (looked_at, key) = (config.clone(), key.cloned());
+    let looking = Opening::begin(move || Ok(previous_hash(&looked_at, key.as_ref(), position.as_ref())))?;
+    ready.previous_hash = match looking.wait(stop, None) {
+        Opened::Ready(hash) => hash,
+        Opened::Failed(error) => return Err(error),
+        Opened::Stopped | Opened::NotYet(_) => return Ok(None),
+    };
     ready.position = found;
     Ok(Some(ready))
 }

@@ -5,6 +5,7 @@
 
 use crate::audit::{AuditKey, Hash, KeyError};
 use crate::config::{AuditTo, Config, Destination, Guarantee};
+use crate::position::Position;
 use crate::sink::{KafkaSettings, Outlet, Rotation, Routing, TransactionSettings, WebhookSettings};
 use crate::verify::{self, Head};
 
@@ -24,15 +25,25 @@ pub(super) fn audit_key(config: &Config) -> Result<Option<AuditKey>, KeyError> {
         .transpose()
 }
 
-/// The hash of the last audit record of the run before, which its file or the topic holds; what is not known is said.
-pub(super) fn previous_hash(config: &Config, key: Option<&AuditKey>) -> Option<Hash> {
+/// The hash of the last audit record of the run before, which its file, the topic or the shard's position holds; what is not
+/// known is said. The position names it more surely, but for a run without transactions that came after the one that wrote it.
+pub(super) fn previous_hash(
+    config: &Config,
+    key: Option<&AuditKey>,
+    position: Option<&Position>,
+) -> Option<Hash> {
+    let named = position.and_then(Position::hash);
     match (config.audit.to, &config.audit.path) {
         (AuditTo::File, Some(path)) => verify::last_hash(path, key).unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "audit file cannot be read, the run cites none before it");
             None
         }),
         (AuditTo::Kafka, _) => match verify::head_of_topic(&kafka_settings(config), &config.source.name, key) {
-            Ok(Head::Is(hash)) => Some(hash),
+            Ok(Head::Is { run_id, hash }) => {
+                let wrote_it = position.is_some_and(|position| position.run_id == run_id);
+                named.filter(|_| wrote_it).or(Some(hash))
+            }
+            _ if named.is_some() => named,
             Ok(Head::Nothing) => None,
             Ok(Head::Unclear) => {
                 tracing::warn!(

@@ -4,7 +4,8 @@
 //! that cites another than its predecessor, two of one number, one that stands before its predecessor, one of another
 //! key, one after the end. A byte-identical repeat is no break: a replay sends the same bytes. Refuses to judge what no record says: a
 //! run that was never closed is not broken, nor is it by a hole near its end that a kill may have left ([`Loss`]). Invariant:
-//! memory is 16 bytes for each record of the run, and what waits for a predecessor, at most [`MAX_WAITING`] records.
+//! memory is 16 bytes for each record of the run, one record of it, and what waits for a predecessor, at most
+//! [`MAX_WAITING`] records.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -68,6 +69,16 @@ pub(super) struct Unlinked {
     pub(super) records: u64,
 }
 
+/// The first half of a hash.
+pub(super) type Half = [u8; 16];
+
+/// The first half of this hash.
+pub(super) fn half(hash: &Hash) -> Half {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
 /// A record that waits for the one before it.
 #[derive(Debug)]
 struct Waiting {
@@ -91,10 +102,14 @@ pub(super) struct Chain {
     key: Option<Option<KeyId>>,
     /// The record of the lowest number whose key is not known, with its place.
     pub(super) unverified: Option<(u64, Place, KeyId)>,
-    /// What the first record cites: the end of another run.
-    pub(super) cited_run: Option<Hash>,
+    /// What the first record cites, a record of another run; and where it stands.
+    pub(super) cited_run: Option<(Hash, Place)>,
+    /// The source that the first record names.
+    pub(super) source: Option<String>,
     /// The first half of each hash that was passed: enough to tell a repeat from another record.
-    passed: Vec<[u8; 16]>,
+    passed: Vec<Half>,
+    /// The same of the records before a hole.
+    behind: Vec<Half>,
     /// Number of the record that `passed` begins with.
     first: u64,
     /// Number of records, repeats not counted.
@@ -136,6 +151,11 @@ impl Chain {
         self.head
     }
 
+    /// The first half of the hash of each record that is there, of repeats once.
+    pub(super) fn halves(&self) -> impl Iterator<Item = &Half> {
+        self.behind.iter().chain(&self.passed)
+    }
+
     /// The key that the records name.
     pub(super) fn key(&self) -> Option<KeyId> {
         self.key.flatten()
@@ -149,6 +169,9 @@ impl Chain {
     /// Takes the next record of a stream.
     pub(super) fn take(&mut self, link: Link, place: Place) {
         let sequence = link.sequence;
+        if sequence == 1 && self.source.is_none() {
+            self.source.clone_from(&link.source);
+        }
         if link.is_altered() {
             self.note(sequence, place, Break::Altered);
         }
@@ -261,7 +284,7 @@ impl Chain {
         let sequence = self.next;
         self.begins_at.get_or_insert(sequence);
         if sequence == 1 {
-            self.cited_run = record.cited;
+            self.cited_run = record.cited.map(|cited| (cited, record.place));
         } else if self.head.is_some() && record.cited != self.head {
             self.note(sequence, record.place, Break::Unlinked);
         }
@@ -277,9 +300,7 @@ impl Chain {
                 self.note(sequence, record.place, Break::Count { stated });
             }
         }
-        let mut half = [0; 16];
-        half.copy_from_slice(&record.hash[..16]);
-        self.passed.push(half);
+        self.passed.push(half(&record.hash));
         self.records += 1;
         self.head = Some(record.hash);
         self.next += 1;
@@ -301,7 +322,7 @@ impl Chain {
     /// Goes on at a record without a look at what it cites: what is not there has no hash to hold that against.
     fn jump(&mut self, sequence: u64) {
         self.head = None;
-        self.passed.clear();
+        self.behind.append(&mut self.passed);
         (self.first, self.next) = (sequence, sequence);
     }
 

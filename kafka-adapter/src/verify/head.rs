@@ -6,6 +6,7 @@
 //! partition are read.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -20,10 +21,16 @@ use crate::sink::KafkaSettings;
 const TAIL_OFFSETS: i64 = 500;
 
 /// What the ends of the partitions show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// The hash of the source's last audit record.
-    Is(Hash),
+    /// The source's last audit record: the last one of the run whose last one is the latest, since a replay beside a run may
+    /// begin after it and end before it.
+    Is {
+        /// The run that it is of.
+        run_id: String,
+        /// Its hash.
+        hash: Hash,
+    },
     /// The topic has no record of the source.
     Nothing,
     /// The last record may lie further back than is read.
@@ -66,47 +73,62 @@ fn head<S: Stream>(
     key: Option<&AuditKey>,
     in_time: &dyn Fn() -> Result<(), Error>,
 ) -> Result<Head, Error> {
-    let mut head: Option<Last> = None;
+    let mut runs = BTreeMap::new();
     for (mut tail, is_whole) in tails {
-        match last(&mut tail, source_name, key, in_time)? {
-            Some(last) => head = head.max(Some(last)),
-            None if is_whole => {}
-            None => return Ok(Head::Unclear),
+        let shows_any = last_of_runs(&mut tail, source_name, key, in_time, &mut runs)?;
+        if !shows_any && !is_whole {
+            return Ok(Head::Unclear);
         }
     }
-    Ok(head.map_or(Head::Nothing, |last| Head::Is(last.hash)))
+    // of two that end in one millisecond the one that began later: the order of run ids is that of the starts (UUIDv7)
+    let latest = runs
+        .into_iter()
+        .max_by(|(id, last), (other_id, other)| (&last.at, id).cmp(&(&other.at, other_id)));
+    Ok(latest.map_or(Head::Nothing, |(run_id, last)| Head::Is {
+        run_id,
+        hash: last.hash,
+    }))
 }
 
-/// The last record of a source: the order of run ids is that of the runs' starts (UUIDv7).
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The last record of a run.
+#[derive(Debug)]
 struct Last {
-    run_id: String,
     sequence: u64,
+    /// `processedAt`, of which the order is that of times.
+    at: String,
     hash: Hash,
 }
 
-/// The last record of this source in a stream.
-fn last(
+/// Takes what a stream shows of this source into the last record of each run; says whether it shows any.
+fn last_of_runs(
     stream: &mut dyn Stream,
     source_name: &str,
     key: Option<&AuditKey>,
     in_time: &dyn Fn() -> Result<(), Error>,
-) -> Result<Option<Last>, Error> {
-    let (mut last, mut name) = (None, Vec::new());
+    runs: &mut BTreeMap<String, Last>,
+) -> Result<bool, Error> {
+    let (mut shows_any, mut name) = (false, Vec::new());
     while let Some((_, text)) = stream.next()? {
         in_time()?;
         match link::read(&text, key.map_or(&[], std::slice::from_ref)) {
             Text::Audit(link) if !link.is_altered() && is_of(&text, source_name, &mut name) => {
-                last = last.max(Some(Last {
-                    run_id: link.run_id,
-                    sequence: link.sequence,
-                    hash: link.hash,
-                }));
+                shows_any = true;
+                if runs
+                    .get(&link.run_id)
+                    .is_none_or(|last| last.sequence < link.sequence)
+                {
+                    let last = Last {
+                        sequence: link.sequence,
+                        at: link.at,
+                        hash: link.hash,
+                    };
+                    runs.insert(link.run_id, last);
+                }
             }
             _ => {}
         }
     }
-    Ok(last)
+    Ok(shows_any)
 }
 
 #[derive(Deserialize)]
@@ -124,8 +146,9 @@ struct Members<'a> {
     status: Cow<'a, str>,
 }
 
-/// Says whether a record is this source's: its `auditId` is made of the source's name, which stands nowhere else in it.
-fn is_of(text: &[u8], source_name: &str, name: &mut Vec<u8>) -> bool {
+/// Says whether a record is this source's: its `auditId` is made of the source's name, which only the first record
+/// of a run holds in words.
+pub(super) fn is_of(text: &[u8], source_name: &str, name: &mut Vec<u8>) -> bool {
     serde_json::from_slice::<Members<'_>>(text).is_ok_and(|members| {
         let subject = Subject {
             source_name,
@@ -160,6 +183,10 @@ mod tests {
 
     /// The records of a run: opened, and two events.
     fn run(run_id: &str, source_name: &str) -> Vec<Vec<u8>> {
+        run_at(run_id, source_name, 0)
+    }
+
+    fn run_at(run_id: &str, source_name: &str, at_us: i64) -> Vec<Vec<u8>> {
         let mut chain = Chain::new(run_id.to_owned(), source_name.to_owned(), "tag".to_owned());
         let event = |number: u64| Facts {
             status: Status::Processed,
@@ -174,7 +201,7 @@ mod tests {
             .iter()
             .map(|facts| {
                 let mut bytes = Vec::new();
-                chain.append(facts, 0, &mut bytes);
+                chain.append(facts, at_us, &mut bytes);
                 bytes
             })
             .collect()
@@ -184,6 +211,13 @@ mod tests {
         match link::read(record, &[]) {
             Text::Audit(link) => link.hash,
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn is(run_id: &str, record: &[u8]) -> Head {
+        Head::Is {
+            run_id: run_id.to_owned(),
+            hash: hash_of(record),
         }
     }
 
@@ -203,8 +237,18 @@ mod tests {
             (&[&first[1], &second[1]], false),
             (&[&other[1], &other[2]], true),
         ];
-        assert_eq!(of_main(&tails), Head::Is(hash_of(&second[2])));
-        assert_eq!(of_main(&tails[1..]), Head::Is(hash_of(&second[1])));
+        assert_eq!(of_main(&tails), is("run-2", &second[2]));
+        assert_eq!(of_main(&tails[1..]), is("run-2", &second[1]));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_after_a_replay_beside_it_is_the_last_one() {
+        let (longer, replay) = (run_at("run-1", "main", 2_000), run_at("run-2", "main", 1_000));
+        let records: Vec<&Vec<u8>> = longer.iter().chain(&replay).collect();
+        assert_eq!(of_main(&[(&records, true)]), is("run-1", &longer[2]));
+        let later = run_at("run-2", "main", 3_000);
+        let records: Vec<&Vec<u8>> = longer.iter().chain(&later).collect();
+        assert_eq!(of_main(&[(&records, true)]), is("run-2", &later[2]));
     }
 
     #[test]
@@ -221,7 +265,7 @@ mod tests {
         altered[10] ^= 1;
         assert_eq!(
             of_main(&[(&[&run[1], &altered, &b"no record".to_vec()], true)]),
-            Head::Is(hash_of(&run[1]))
+            is("run-1", &run[1])
         );
     }
 

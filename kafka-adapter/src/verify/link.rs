@@ -26,6 +26,8 @@ pub(super) struct Link {
     pub(super) computed: Option<Hash>,
     /// `processedAt`: RFC 3339 in UTC with milliseconds, so that order of texts is order of times.
     pub(super) at: String,
+    /// The source whose run this is: the first record of a run names it.
+    pub(super) source: Option<String>,
     /// The record ends its run; with the count of records that it states.
     pub(super) closes: Option<Option<u64>>,
 }
@@ -64,6 +66,8 @@ struct Members<'a> {
     processed_at: Cow<'a, str>,
     #[serde(borrow)]
     status: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Option<Cow<'a, str>>,
     counts: Option<Counts>,
 }
 
@@ -91,6 +95,12 @@ pub(super) fn read(text: &[u8], keys: &[AuditKey]) -> Text {
         };
     }
     record(text, keys)
+}
+
+/// The audit record in a line or the value of a message, without what `run` wraps it in.
+pub(super) fn bare(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii();
+    serde_json::from_slice::<Wrapped<'_>>(text).map_or(text, |wrapped| wrapped.record.get().as_bytes())
 }
 
 fn record(bytes: &[u8], keys: &[AuditKey]) -> Text {
@@ -126,6 +136,7 @@ fn link(members: &Members<'_>, bytes: &[u8], keys: &[AuditKey]) -> Result<Link, 
                 .map(|key| computed(bytes, Some(key))),
         },
         at: members.processed_at.clone().into_owned(),
+        source: members.source.clone().map(Cow::into_owned),
         closes: (members.status == "run_closed")
             .then(|| members.counts.as_ref().and_then(|counts| counts.audits)),
     })

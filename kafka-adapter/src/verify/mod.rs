@@ -1,7 +1,7 @@
 //! `genesys-kafka verify`: audit records held against their hash chains; and the heads that later runs cite.
 //!
 //! Responsible for reading any number of files or the partitions of a topic side by side, in order of time, and for
-//! judging each run's chain. Refuses to call a run authentic whose records carry no key: whoever can write the whole of
+//! judging each run's chain and what the runs cite of each other. Refuses to call a run authentic whose records carry no key: whoever can write the whole of
 //! it can hash it anew. Invariant: nothing is written, committed or created anywhere.
 
 mod chain;
@@ -11,6 +11,7 @@ mod link;
 mod place;
 mod report;
 mod topic;
+mod trail;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use chain::{Chain, Loss};
 use link::{Link, Text};
 use place::{Place, StreamName};
+use trail::Samples;
 
 use crate::audit::AuditKey;
 
@@ -37,7 +39,8 @@ pub struct Demand {
     pub keys: Vec<AuditKey>,
     /// A run without a key is enough nevertheless.
     pub accept_unkeyed: bool,
-    /// A run may begin with any number.
+    /// A run may begin with any number, and the earliest run of a source may cite one that is not here: what retention
+    /// leaves.
     pub partial: bool,
     /// How far before the last record of a run that was killed one may be that never arrived: what one process has in
     /// flight among the partitions of a topic. 0 where records come in one order.
@@ -102,6 +105,7 @@ trait Stream {
 struct Turn {
     link: Link,
     place: Place,
+    text: Vec<u8>,
 }
 
 impl Ord for Turn {
@@ -130,25 +134,32 @@ fn judge(mut streams: Vec<Box<dyn Stream + '_>>, demand: &Demand) -> Result<Repo
         streams: streams.len(),
         in_flight: demand.in_flight,
     };
+    let mut samples = Samples::default();
     let mut turns = BinaryHeap::with_capacity(streams.len());
     for (number, stream) in (0..).zip(&mut streams) {
         turns.extend(advance(stream.as_mut(), number, demand, &mut report)?.map(Reverse));
     }
-    while let Some(Reverse(Turn { link, place })) = turns.pop() {
+    while let Some(Reverse(Turn { link, place, text })) = turns.pop() {
         if let Some(stream) = streams.get_mut(place.stream as usize) {
             turns.extend(advance(stream.as_mut(), place.stream, demand, &mut report)?.map(Reverse));
         }
         match chains.get_mut(&link.run_id) {
             Some(chain) => chain.take(link, place),
-            None => chains
-                .entry(link.run_id.clone())
-                .or_insert_with(|| Chain::new(demand.partial, loss))
-                .take(link, place),
+            None => {
+                if link.source.is_none() {
+                    samples.keep(&link.run_id, &text);
+                }
+                chains
+                    .entry(link.run_id.clone())
+                    .or_insert_with(|| Chain::new(demand.partial, loss))
+                    .take(link, place);
+            }
         }
     }
     for chain in chains.values_mut() {
         chain.finish();
     }
+    samples.name_sources(&mut chains);
     report.conclude(&chains);
     Ok(report)
 }
@@ -163,7 +174,7 @@ fn advance(
     while let Some((at, text)) = stream.next()? {
         let place = Place { stream: number, at };
         match link::read(&text, &demand.keys) {
-            Text::Audit(link) => return Ok(Some(Turn { link, place })),
+            Text::Audit(link) => return Ok(Some(Turn { link, place, text })),
             Text::Other => report.other += 1,
             Text::Unreadable(reason) => report.unreadable(place, &reason),
         }

@@ -10,7 +10,9 @@ use std::fmt::{self, Display};
 use super::Demand;
 use super::chain::{Break, Chain, Unlinked};
 use super::place::{Place, StreamName};
+use super::trail::{Absent, Before, absences};
 use crate::audit::{AuditKey, KeyId};
+use crate::text::push_hex;
 
 /// The findings; shown as lines.
 #[derive(Debug, Default)]
@@ -19,6 +21,7 @@ pub struct Report {
     /// The keys that were given.
     given: Vec<KeyId>,
     accept_unkeyed: bool,
+    partial: bool,
     runs: Vec<Run>,
     /// Wrapped records of other kinds.
     pub(super) other: u64,
@@ -34,6 +37,8 @@ struct Run {
     records: u64,
     words: String,
     broken: Option<String>,
+    /// What shows that a run before it, or the end of one, is missing.
+    missing: Option<String>,
     /// The first record of a key that was not given.
     unverified: Option<String>,
     is_keyed: bool,
@@ -45,6 +50,7 @@ impl Report {
             streams,
             given: demand.keys.iter().map(AuditKey::id).collect(),
             accept_unkeyed: demand.accept_unkeyed,
+            partial: demand.partial,
             ..Self::default()
         }
     }
@@ -59,8 +65,11 @@ impl Report {
 
     /// Takes the chains, of which every record was read.
     pub(super) fn conclude(&mut self, chains: &BTreeMap<String, Chain>) {
-        let heads: HashSet<_> = chains.values().filter_map(Chain::head).collect();
-        let cited: HashSet<_> = chains.values().filter_map(|chain| chain.cited_run).collect();
+        let cited: HashSet<_> = chains
+            .values()
+            .filter_map(|chain| chain.cited_run.map(|(cited, _)| cited))
+            .collect();
+        let absences = absences(chains);
         for (id, chain) in chains {
             let mut words = format!("{} records", chain.records);
             if let Some((earliest, latest)) = &chain.times {
@@ -88,9 +97,14 @@ impl Report {
             if let Some(unlinked) = &chain.unlinked {
                 words += &without_link(unlinked);
             }
-            if chain.cited_run.is_some_and(|cited| !heads.contains(&cited)) {
-                words += ", cites the end of a run that is not here";
+            let absent = absences.get(id.as_str());
+            let is_beginning = absent.is_some_and(|absent| absent.after.is_none() && self.partial);
+            if is_beginning {
+                words += "; the trail of its source begins here: the run before it is not here";
             }
+            let missing = absent
+                .filter(|_| !is_beginning)
+                .map(|absent| format!("{}: {}", self.words(absent.place), describe_absent(absent)));
             let broken = chain.first_break.as_ref().map(|(sequence, place, what)| {
                 let more = match chain.breaks {
                     0 | 1 => String::new(),
@@ -106,6 +120,7 @@ impl Report {
                 records: chain.records,
                 words,
                 broken,
+                missing,
                 unverified,
                 is_keyed: chain.key().is_some(),
             });
@@ -119,7 +134,8 @@ impl Report {
     }
 
     fn is_consistent(&self) -> bool {
-        self.unreadable == 0 && self.count(|run| run.broken.is_some() || run.unverified.is_some()) == 0
+        let is_faulty = |run: &Run| run.broken.is_some() || run.unverified.is_some() || run.missing.is_some();
+        self.unreadable == 0 && self.count(is_faulty) == 0
     }
 
     /// Whoever gives a key wants to know that nobody without it wrote the records; without this, a trail that was hashed
@@ -167,15 +183,22 @@ impl Report {
             0 => String::new(),
             count => format!(", {count} runs are hashed with a key that was not given"),
         };
+        let missing = match self.count(|run| run.missing.is_some()) {
+            0 => String::new(),
+            count => format!(", {count} runs cite a record that is not here"),
+        };
         let broken = self.count(|run| run.broken.is_some());
         if broken == 0 && self.unreadable == 0 {
-            return format!("{what}: NOT VERIFIED{unverified}");
+            return match unverified.as_str() {
+                "" => format!("{what}: INCOMPLETE{missing}"),
+                unverified => format!("{what}: NOT VERIFIED{unverified}{missing}"),
+            };
         }
         let unreadable = match self.unreadable {
             0 => String::new(),
             count => format!(", {count} texts are no audit record"),
         };
-        format!("{what}: BROKEN, {broken} runs do not fit their chain{unreadable}{unverified}")
+        format!("{what}: BROKEN, {broken} runs do not fit their chain{unreadable}{unverified}{missing}")
     }
 
     /// How far a consistent trail can be trusted.
@@ -206,6 +229,29 @@ fn without_link(unlinked: &Unlinked) -> String {
         "; {missing} after number {after} are not here, and {records} later ones are not linked to what came before: a kill leaves that \
          of what was in flight, and so does whoever takes records out so near the end, which cannot be told apart"
     )
+}
+
+fn describe_absent(absent: &Absent) -> String {
+    let mut hash = Vec::new();
+    push_hex(&mut hash, &absent.cited);
+    let cites = format!(
+        "record 1 cites {}, which no run in this trail has",
+        String::from_utf8_lossy(&hash)
+    );
+    match &absent.after {
+        None => format!(
+            "{cites}: the run before it is missing or its end was cut off; --partial accepts that of the earliest run of a \
+             source, where retention deleted what came before"
+        ),
+        Some(Before {
+            run_id,
+            is_closed: true,
+        }) => format!("{cites}: a run after run {run_id} is missing, or the end of such a one was cut off"),
+        Some(Before {
+            run_id,
+            is_closed: false,
+        }) => format!("{cites}: the end of run {run_id} was cut off, or a run after it is missing"),
+    }
 }
 
 fn describe(sequence: u64, what: &Break) -> String {
@@ -242,6 +288,9 @@ impl Display for Report {
             writeln!(f, "run {}: {}", run.id, run.words)?;
             if let Some(broken) = &run.broken {
                 writeln!(f, "  BROKEN at {broken}")?;
+            }
+            if let Some(missing) = &run.missing {
+                writeln!(f, "  INCOMPLETE at {missing}")?;
             }
             if let Some(unverified) = &run.unverified {
                 writeln!(f, "  NOT VERIFIED at {unverified}")?;

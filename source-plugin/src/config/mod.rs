@@ -59,6 +59,17 @@ pub struct Dedup {
     pub max_ids: usize,
 }
 
+impl Dedup {
+    /// The bounds of the window.
+    #[must_use]
+    pub fn window(self) -> crate::dedup::Settings {
+        crate::dedup::Settings {
+            window_ms: self.window_ms,
+            max_ids: self.max_ids,
+        }
+    }
+}
+
 /// How a dead connection is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {

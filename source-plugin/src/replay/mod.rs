@@ -18,7 +18,6 @@ use uuid::Uuid;
 use crate::admission::{self, Admission, Frame, Outcome, Room};
 use crate::config::Config;
 use crate::decode::{Fault, Transport};
-use crate::dedup;
 use crate::identity::LETTER_NAMESPACE;
 use crate::network::{self, Command, State, Status};
 use crate::queue::{Ending, Queue};
@@ -87,10 +86,7 @@ fn admission(config: &Config) -> Admission {
     Admission::new(admission::Settings {
         transport: Transport::Events,
         source_name: config.name.clone(),
-        dedup: dedup::Settings {
-            window_ms: config.dedup.window_ms,
-            max_ids: config.dedup.max_ids,
-        },
+        dedup: config.dedup.window(),
         // the letters wait where they are
         on_full: admission::OnFull::Stop,
         max_queue_bytes: config.queue.max_bytes,

@@ -255,13 +255,13 @@ impl Intake {
             return;
         };
         let (now_us, uptime_ms) = (self.clock.now_us(), self.clock.uptime_ms());
+        // As if they were received now: how long ago that was, only a clock could say that may have been set since. One
+        // that is known longer than the window costs a place in it, one that is forgotten early lets a duplicate pass.
         let admission = &mut self.admission;
         admission.tell_uptime(uptime_ms);
-        writer.store().visit_ids(|seen| {
-            // An id of the future was received before the clock was set back.
-            let age_ms = (now_us.div_euclid(1000) - seen.received_ms).max(0);
-            admission.recall(seen.hash, uptime_ms - age_ms);
-        });
+        writer
+            .store()
+            .visit_ids(|id_hash| admission.recall(id_hash, uptime_ms));
         self.take_over_gaps(&found, now_us);
         self.publish();
     }

@@ -45,6 +45,11 @@ use crate::transport::events::{Connector, Target};
 use crate::transport::proxy::Proxies;
 use crate::transport::socket::Socket;
 
+/// The window of known identities.
+const WINDOW: dedup::Settings = dedup::Settings {
+    window_ms: 60_000,
+    max_ids: 1000,
+};
 const MAX_FRAME_BYTES: usize = 4096;
 
 type Server = WebSocketStream<DuplexStream>;
@@ -157,7 +162,7 @@ impl Rig {
                 Arc::new(storage.clone()),
                 settings,
                 sync,
-                60_000,
+                WINDOW,
                 Arc::clone(&queue),
             )
             .unwrap()
@@ -165,10 +170,7 @@ impl Rig {
         let admission = Admission::new(admission::Settings {
             transport: Transport::Events,
             source_name: "main".to_owned(),
-            dedup: dedup::Settings {
-                window_ms: 60_000,
-                max_ids: 1000,
-            },
+            dedup: WINDOW,
             on_full: options.on_full,
             max_queue_bytes: bounds.max_bytes,
             epoch: spool.as_ref().map_or(0, |(store, ..)| store.epoch()),

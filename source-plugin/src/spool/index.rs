@@ -23,15 +23,6 @@ const FIXED_BYTES: u64 = 16 + 8 + 4 + 8 + 8 + 4;
 /// Bytes of an entry.
 const ENTRY_BYTES: u64 = 8 + 4 + 4 + 8 + 16;
 
-/// An identity that was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenId {
-    /// Hash of the identity.
-    pub hash: u128,
-    /// When its record was received, milliseconds since 1970 UTC.
-    pub received_ms: i64,
-}
-
 /// One record of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IndexEntry {
@@ -49,13 +40,6 @@ impl IndexEntry {
             received_time_us: record.received_time_us,
             id_hash: record.id_hash,
         }
-    }
-
-    pub(super) fn seen(&self) -> Option<SeenId> {
-        self.id_hash.map(|hash| SeenId {
-            hash,
-            received_ms: self.received_time_us.div_euclid(1000),
-        })
     }
 }
 
@@ -95,9 +79,12 @@ impl Index {
         format::block_bytes(FIXED_BYTES + ENTRY_BYTES * self.entries.len() as u64)
     }
 
-    /// Returns when its last record was received; `None` without records.
-    pub(super) fn newest_received_us(&self) -> Option<i64> {
-        self.entries.iter().map(|entry| entry.received_time_us).max()
+    /// Returns how many of its records have an identity.
+    pub(super) fn ids(&self) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.id_hash.is_some())
+            .count()
     }
 
     /// Reads the index of a segment; `None` if there is none, or none that can be trusted.

@@ -37,7 +37,6 @@ mod tests;
 
 pub use entry::NewRecord;
 pub use error::{AppendError, Limit, SpoolError};
-pub use index::SeenId;
 pub use inspect::{Inspection, SegmentReport, inspect};
 pub use lineage::{Lineage, Opening};
 pub use log::{Durable, Log, Loss, SyncDone, SyncTask, Usage};

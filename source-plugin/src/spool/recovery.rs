@@ -140,7 +140,10 @@ pub(super) struct Examined {
 pub(super) struct Retired {
     pub(super) name: SegmentName,
     pub(super) file_bytes: u64,
-    pub(super) newest_received_us: i64,
+    /// Records in it that have an identity.
+    pub(super) ids: usize,
+    /// When [`super::Log::forget_ids`] first met it, in milliseconds of its clock.
+    pub(super) met_at_ms: Option<i64>,
 }
 
 /// Everything that was found.
@@ -227,13 +230,14 @@ pub(super) fn examine(storage: &dyn Storage) -> Result<Examination, SpoolError> 
             continue;
         }
         let index = uuid.and_then(|uuid| Index::read(storage, uuid, name));
-        match index.and_then(|index| Some((index.newest_received_us()?, index))) {
-            Some((newest_received_us, _)) => retired.push(Retired {
+        match index.map_or(0, |index| index.ids()) {
+            0 => useless.push(name.index()),
+            ids => retired.push(Retired {
                 name,
                 file_bytes: file_bytes(storage, &name.index()),
-                newest_received_us,
+                ids,
+                met_at_ms: None,
             }),
-            None => useless.push(name.index()),
         }
     }
     let slot = identity.as_ref().map(|stored| stored.slot);

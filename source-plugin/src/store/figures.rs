@@ -103,7 +103,7 @@ mod tests {
             Arc::new(FaultyStorage::default()),
             Settings::try_new(256 << 10).unwrap(),
             Duration::from_millis(20),
-            900_000,
+            crate::dedup::Settings::default(),
             Arc::new(Queue::try_new(bounds).unwrap()),
         )
         .unwrap();

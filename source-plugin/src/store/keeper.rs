@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Feeding, NEVER_US, Store, codec, lock};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::notice::Notice;
 use crate::queue::Slice;
 use crate::record::ChunkBuilder;
@@ -86,9 +86,7 @@ impl Keeper {
             }
             if now >= forget_at {
                 forget_at = now + FORGET_EVERY;
-                if let Some(log) = self.store.log().as_mut() {
-                    log.forget_ids(clock.now_us().saturating_sub(self.store.window_us));
-                }
+                self.forget(&clock);
             }
             if reasons.is_over {
                 break;
@@ -96,6 +94,14 @@ impl Keeper {
         }
         // Dropped here, whoever still holds the store: the directory is free for the next source.
         self.store.log().take();
+    }
+
+    /// Deletes the indexes whose ids have left the window, by a clock that is never set.
+    pub(crate) fn forget(&self, clock: &dyn Clock) {
+        let window = self.store.window;
+        if let Some(log) = self.store.log().as_mut() {
+            log.forget_ids(clock.uptime_ms(), window.window_ms, window.max_ids);
+        }
     }
 
     /// Returns the last sign of life, if it is not marked yet. It may be earlier than the marked one: the clock was set

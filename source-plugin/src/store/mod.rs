@@ -29,10 +29,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::bell::Bell;
+use crate::dedup;
 use crate::notice::Notice;
 use crate::queue::{NotHandedOut, Queue};
 use crate::spool::storage::Storage;
-use crate::spool::{Durable, Lineage, Log, Recovered, SeenId, Settings, SpoolError, Usage};
+use crate::spool::{Durable, Lineage, Log, Recovered, Settings, SpoolError, Usage};
 
 pub(crate) use figures::SpoolFigures;
 pub(crate) use keeper::Keeper;
@@ -79,8 +80,8 @@ pub(crate) struct Store {
     commit: AtomicU64,
     /// The network thread had taken everything from the socket by then, microseconds since 1970 UTC.
     alive_us: AtomicI64,
-    /// How long an id is remembered, in microseconds.
-    window_us: i64,
+    /// How long an id is remembered, and how many are.
+    window: dedup::Settings,
     is_full: AtomicBool,
     damaged_places: AtomicU64,
     failed_syncs: AtomicU64,
@@ -97,7 +98,7 @@ impl Store {
         storage: Arc<dyn Storage>,
         settings: Settings,
         sync: Duration,
-        window_ms: u64,
+        window: dedup::Settings,
         queue: Arc<Queue>,
     ) -> Result<(Arc<Self>, Recovered, Keeper), SpoolError> {
         let (log, found) = Log::open(storage, settings)?;
@@ -118,7 +119,7 @@ impl Store {
             recovered_to: found.last_sequence,
             commit: AtomicU64::new(found.commit),
             alive_us: AtomicI64::new(NEVER_US),
-            window_us: i64::try_from(window_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
+            window,
             is_full: AtomicBool::new(false),
             damaged_places: AtomicU64::new(found.damage.len() as u64),
             failed_syncs: AtomicU64::new(0),
@@ -142,8 +143,8 @@ impl Store {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Shows every id that may still be in the window, oldest first.
-    pub(crate) fn visit_ids(&self, visit: impl FnMut(SeenId)) {
+    /// Shows the hash of every id that may still be in the window, oldest first.
+    pub(crate) fn visit_ids(&self, visit: impl FnMut(u128)) {
         if let Some(log) = &*self.log() {
             log.visit_ids(visit);
         }

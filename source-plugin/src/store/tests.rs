@@ -51,7 +51,7 @@ impl Opened {
             Arc::new(storage.clone()),
             Settings::try_new(max_bytes).unwrap(),
             Duration::from_millis(20),
-            900_000,
+            crate::dedup::Settings::default(),
             Arc::clone(&queue),
         )
         .unwrap();

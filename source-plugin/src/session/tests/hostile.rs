@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 
 /// Reads what the client sends, so that pings are answered, for so long.
 async fn quiet_for(server: &mut Server, time: Duration) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::hostile::HOUR_US;
 use super::*;
 use crate::queue::Ending;
+use crate::spool::sequence;
 use crate::spool::storage::faulty::Trouble;
 
 impl Rig {
@@ -89,6 +91,61 @@ async fn a_crash_leaves_a_gap_from_the_last_sign_of_life_and_no_duplicate() {
         assert_eq!(rig.status.snapshot().gaps_open, 0);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_by_an_hour_before_a_crash_or_after_it_forgets_no_id_of_the_window_and_keeps_none_for_ever()
+ {
+    let ids: Vec<String> = (1..=60).map(|number| format!("e{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for (before_us, after_us) in [
+        (HOUR_US, HOUR_US),
+        (HOUR_US, 0),
+        (0, HOUR_US),
+        (-HOUR_US, -HOUR_US),
+        (0, -HOUR_US),
+    ] {
+        let storage = FaultyStorage::default();
+        let index_bytes = |rig: &Rig| rig.store.as_ref().unwrap().figures().unwrap().index_bytes;
+        with(options(&storage), |mut rig| {
+            let ids = &ids;
+            async move {
+                let session = rig.start();
+                let _server = listen(&mut rig, ids).await;
+                assert_eq!(rig.pull_all().len(), ids.len());
+                let store = rig.store.as_ref().unwrap();
+                store.commit(sequence(store.epoch(), ids.len() as u64)).unwrap();
+                rig.sync();
+                assert!(index_bytes(&rig) > 0, "no segment was deleted");
+                rig.keeper.as_ref().unwrap().forget(&rig.clock);
+                rig.clock.set_by_us(before_us);
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                rig.keeper.as_ref().unwrap().forget(&rig.clock);
+                session.abort();
+                rig.die();
+            }
+        })
+        .await;
+        with(options(&storage), |mut rig| {
+            let ids = &ids;
+            async move {
+                rig.clock.set_by_us(after_us);
+                rig.keeper.as_ref().unwrap().forget(&rig.clock);
+                let _session = rig.start();
+                let _server = listen(&mut rig, ids).await;
+                assert_eq!(
+                    rig.status.frames().counts.duplicates,
+                    ids.len() as u64,
+                    "{before_us} {after_us}"
+                );
+                assert!(index_bytes(&rig) > 0);
+                tokio::time::sleep(Duration::from_millis(WINDOW.window_ms)).await;
+                rig.keeper.as_ref().unwrap().forget(&rig.clock);
+                assert_eq!(index_bytes(&rig), 0, "{before_us} {after_us}");
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Closed, Log};
 use crate::spool::error::SpoolError;
-use crate::spool::index::{Index, IndexEntry, SeenId};
+use crate::spool::index::Index;
 use crate::spool::name::SegmentName;
 use crate::spool::recovery::Retired;
 use crate::spool::segment::Segment;
@@ -72,10 +72,11 @@ impl Log {
                 Index::scan(segment)
             }
         };
-        let Some(newest_received_us) = index.newest_received_us() else {
+        let ids = index.ids();
+        if ids == 0 {
             self.storage.remove(&file_name).ok();
             return Ok(());
-        };
+        }
         let kept = if closed.has_index {
             Ok(())
         } else {
@@ -96,26 +97,36 @@ impl Log {
         self.retired.push(Retired {
             name,
             file_bytes: index.file_bytes(),
-            newest_received_us,
+            ids,
+            met_at_ms: None,
         });
         Ok(())
     }
 
-    /// Deletes the indexes of deleted segments whose ids were all received before `time_us`, microseconds since 1970
-    /// UTC: they have left the window.
-    pub fn forget_ids(&mut self, time_us: i64) {
+    /// Deletes the indexes of deleted segments whose ids have left the window: `window_ms` after the first call that met
+    /// them, so that all their records were received still longer ago, or behind as many newer ids as the window holds.
+    /// Those that an earlier process left count from the first call as well: how long nobody counted, only a clock could
+    /// say that may have been set.
+    ///
+    /// # Units
+    /// `uptime_ms`: milliseconds by a clock that is never set.
+    pub fn forget_ids(&mut self, uptime_ms: i64, window_ms: u64, max_ids: usize) {
         let storage = &self.storage;
         let is_live = |name: SegmentName| self.closed.iter().any(|closed| closed.name == name);
-        self.retired.retain(|retired| {
-            let has_left = retired.newest_received_us < time_us && !is_live(retired.name);
+        self.retired.sort_unstable_by_key(|retired| retired.name);
+        let mut newer: usize = self.retired.iter().map(|retired| retired.ids).sum();
+        self.retired.retain_mut(|retired| {
+            newer -= retired.ids;
+            let met_at_ms = *retired.met_at_ms.get_or_insert(uptime_ms);
+            let has_left = uptime_ms.abs_diff(met_at_ms) > window_ms || newer >= max_ids;
             // One that cannot be removed is met again at the next opening.
-            !(has_left && storage.remove(&retired.name.index()).is_ok())
+            !(has_left && !is_live(retired.name) && storage.remove(&retired.name.index()).is_ok())
         });
     }
 
-    /// Shows the ids of every record that was appended and not forgotten, in the order of their numbers, as far as they
+    /// Shows the id hashes of every record that was appended and not forgotten, in the order of their numbers, as far as they
     /// can be read; where a failed sync left a copy of a record, its id twice.
-    pub fn visit_ids(&self, mut visit: impl FnMut(SeenId)) {
+    pub fn visit_ids(&self, mut visit: impl FnMut(u128)) {
         let mut names: Vec<(SegmentName, Option<&Arc<Segment>>)> = Vec::new();
         names.extend(self.retired.iter().map(|retired| (retired.name, None)));
         names.extend(
@@ -134,10 +145,10 @@ impl Log {
             index
                 .entries
                 .iter()
-                .filter_map(IndexEntry::seen)
+                .filter_map(|entry| entry.id_hash)
                 .for_each(&mut visit);
         }
         let active = self.active.iter().flat_map(|active| &active.index);
-        active.filter_map(IndexEntry::seen).for_each(&mut visit);
+        active.filter_map(|entry| entry.id_hash).for_each(&mut visit);
     }
 }

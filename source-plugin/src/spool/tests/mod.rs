@@ -101,7 +101,7 @@ fn numbers(epoch: u32, counters: std::ops::RangeInclusive<u64>) -> Vec<u64> {
 
 fn ids(log: &Log) -> Vec<u64> {
     let mut hashes = Vec::new();
-    log.visit_ids(|id| hashes.push((id.hash >> 64) as u64));
+    log.visit_ids(|id_hash| hashes.push((id_hash >> 64) as u64));
     hashes
 }
 

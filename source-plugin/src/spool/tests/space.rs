@@ -136,14 +136,37 @@ fn ids_outlive_their_segment_until_they_are_forgotten() {
     }
     let (mut log, _) = open(&storage);
     assert_eq!(ids(&log), numbers(1, 1..=40));
-    // Received times are milliseconds of the counter, modulo the epoch's share.
-    let received_us = |counter: u64| sequence(1, counter) as i64 % 1_000_000 * 1000;
-    log.forget_ids(received_us(25));
-    let left = ids(&log);
-    assert!(left.first() > Some(&sequence(1, 1)) && left.first() <= Some(&sequence(1, 25)));
-    assert_eq!(left.last(), Some(&sequence(1, 40)));
-    log.forget_ids(i64::MAX);
+    // The window is that of this process: it begins when it first looks, wherever its clock stands.
+    for uptime_ms in [7_000, 7_100] {
+        log.forget_ids(uptime_ms, 100, 1000);
+        assert_eq!(ids(&log), numbers(1, 1..=40));
+    }
+    log.forget_ids(7_101, 100, 1000);
     assert_eq!(log.usage().index_bytes, 0);
+}
+
+#[test]
+fn ids_behind_as_many_newer_ones_as_the_window_holds_are_forgotten_whatever_the_time() {
+    let storage = FaultyStorage::default();
+    let (mut log, _) = open(&storage);
+    append(&mut log, 1..=40, 300).unwrap();
+    log.set_commit(sequence(1, 40));
+    log.sync().unwrap();
+    assert!(log.reclaim().unwrap() >= 3);
+    log.forget_ids(0, 100, 15);
+    let left = ids(&log);
+    assert!(left.first() > Some(&sequence(1, 1)), "{left:?}");
+    assert!(
+        left.len() >= 15 && left.ends_with(&numbers(1, 26..=40)),
+        "{left:?}"
+    );
+    // and restarts that each begin the window anew do not add to them
+    let (mut log, _) = {
+        drop(log);
+        open(&storage)
+    };
+    log.forget_ids(0, 100, 15);
+    assert_eq!(ids(&log), left);
 }
 
 #[test]

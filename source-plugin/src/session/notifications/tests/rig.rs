@@ -33,6 +33,12 @@ use crate::spool::{self, storage::faulty::FaultyStorage};
 use crate::store::{Keeper, Store, Writer};
 use crate::transport::events::{Connector, Target};
 
+/// The window of known identities.
+const WINDOW: dedup::Settings = dedup::Settings {
+    window_ms: 60_000,
+    max_ids: 1000,
+};
+
 /// Kind, type, body.
 pub(super) type Records = Vec<(Kind, String, Value)>;
 
@@ -129,7 +135,7 @@ impl Rig {
                 Arc::new(storage.clone()),
                 spool::Settings::try_new(16 << 20).unwrap(),
                 Duration::from_millis(20),
-                60_000,
+                WINDOW,
                 Arc::clone(&queue),
             )
             .unwrap()
@@ -137,10 +143,7 @@ impl Rig {
         let admission = Admission::new(admission::Settings {
             transport: Transport::Notifications,
             source_name: "main".to_owned(),
-            dedup: dedup::Settings {
-                window_ms: 60_000,
-                max_ids: 1000,
-            },
+            dedup: WINDOW,
             on_full: OnFull::Stop,
             max_queue_bytes: bounds.max_bytes,
             epoch: spool.as_ref().map_or(0, |(store, ..)| store.epoch()),
