@@ -254,8 +254,7 @@ impl Log {
             active.index.push(IndexEntry::of(record, end));
             end = self.encoder.push_record(seed, end, record);
         }
-        let parts = self.encoder.parts(records.iter().map(|record| record.body));
-        if let Err(error) = write_full_at(active.segment.file(), &parts, active.end) {
+        if let Err(error) = write_full_at(active.segment.file(), &[self.encoder.bytes()], active.end) {
             active.index.truncate(known);
             self.cut_back();
             return Err(SpoolError::io("append to", &self.active_name(), error));

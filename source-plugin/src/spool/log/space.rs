@@ -231,9 +231,7 @@ impl Log {
             index.push(IndexEntry::of(record, end));
             end = encoder.push_record(seed, end, record);
         }
-        let mut parts = vec![block.as_slice()];
-        parts.extend(encoder.parts(records.iter().map(|record| record.body)));
-        write_full_at(file, &parts, 0)?;
+        write_full_at(file, &[&block, encoder.bytes()], 0)?;
         file.sync_data()?;
         Ok((data_offset, end, index))
     }
