@@ -142,6 +142,17 @@ pub(super) struct Retired {
     pub(super) newest_received_us: i64,
 }
 
+impl Retired {
+    /// Returns what is remembered of an index; `None` without records.
+    pub(super) fn of(name: SegmentName, index: &Index) -> Option<Self> {
+        Some(Self {
+            name,
+            file_bytes: index.file_bytes(),
+            newest_received_us: index.newest_received_us()?,
+        })
+    }
+}
+
 /// Everything that was found.
 #[derive(Debug)]
 pub(super) struct Examination {
