@@ -1,8 +1,8 @@
 //! A reader of committed records that notes when it got each event.
 //!
-//! Responsible for one topic from its beginning, with librdkafka's defaults: what a consumer of the events sees. Refuses
-//! a record without the id that the adapter's CloudEvents headers carry. Invariant: an event is noted at each sight, so
-//! a second one shows.
+//! Responsible for one topic from its beginning, with librdkafka's defaults: what a consumer of the events sees.
+//! Refuses a record without the id that the adapter's CloudEvents headers carry. Invariant: an event is noted at each
+//! sight, so a second one shows.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -81,8 +81,8 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
         .against("at_least_once", ratios(&exactly.cpu_us, &least.cpu_us)),
     ]);
     report.notes.push(
-        "i: a consumer with librdkafka's defaults, which shares the machine; the time is that at which its poll returned \
-         the event; the spool is on disk"
+        "i: a consumer with librdkafka's defaults, which shares the machine; the time is that at which its poll \
+         returned the event; the spool is on disk"
             .to_owned(),
     );
     Ok(())

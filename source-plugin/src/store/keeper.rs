@@ -1,8 +1,8 @@
 //! The spool thread: makes durable, keeps the marks, fills the queue up, gives room back.
 //!
 //! Responsible for everything at the spool that takes time: syncs within `sync_ms` of an append or a commit, reads for
-//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs or deletes. Invariant:
-//! it ends only when told to, and leaves the marks synced and the directory free.
+//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs or deletes.
+//! Invariant: it ends only when told to, and leaves the marks synced and the directory free.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -36,8 +36,8 @@ pub struct ReclaimDone {
     result: Result<(), SpoolError>,
 }
 
-/// Segments that are gone from the log. Dropping it closes their files, and only then the system frees them, which takes
-/// milliseconds: to be done outside of whatever lock the log is under.
+/// Segments that are gone from the log. Dropping it closes their files, and only then the system frees them, which
+/// takes milliseconds: to be done outside of whatever lock the log is under.
 #[derive(Debug)]
 pub struct Reclaimed {
     segments: usize,
