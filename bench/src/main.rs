@@ -13,8 +13,10 @@ mod drain;
 mod feed;
 mod frames;
 mod guarantees;
+mod latency;
 mod plugin;
 mod producer;
+mod reader;
 mod reception;
 mod records;
 mod recovery;
@@ -24,6 +26,7 @@ mod saturated;
 mod spooled;
 mod spread;
 mod steady;
+mod visible;
 mod webhook;
 
 use std::time::{Duration, Instant};
@@ -57,6 +60,8 @@ enum Part {
     G,
     /// A backlog out of the spool into a real Kafka, against a feed of 1,000/s.
     H,
+    /// Latency of `exactly_once` at 5,000 events/s, from the socket to a reader of committed records.
+    I,
 }
 
 /// Measures the source and the adapter against plain programs on the same machine.
@@ -93,14 +98,14 @@ fn main() -> anyhow::Result<()> {
         };
         reception::run(&frames, &ring, size, arguments.wants(Part::B), &mut report)?;
     }
-    if [Part::C, Part::D, Part::F, Part::H]
+    if [Part::C, Part::D, Part::F, Part::H, Part::I]
         .into_iter()
         .any(|part| arguments.wants(part))
     {
         match Broker::own() {
             Some(broker) => against_kafka(&arguments, &broker, &ring, &mut report)?,
             None => report.not_run.push(
-                "c, d, f and h, which need a real Apache Kafka; the line above says what is missing"
+                "c, d, f, h and i, which need a real Apache Kafka; the line above says what is missing"
                     .to_owned(),
             ),
         }
@@ -130,6 +135,7 @@ fn main() -> anyhow::Result<()> {
         (Part::F, "f"),
         (Part::G, "g"),
         (Part::H, "h"),
+        (Part::I, "i"),
     ] {
         if !arguments.wants(part) {
             report.not_run.push(format!("{letter}, left out by --only"));
@@ -183,6 +189,13 @@ fn against_kafka(
             repetitions: if quick { 1 } else { 3 },
         };
         backlog::run(broker, ring, size, report)?;
+    }
+    if arguments.wants(Part::I) {
+        let size = visible::Size {
+            seconds: if quick { 6 } else { 14 },
+            repetitions: if quick { 1 } else { 3 },
+        };
+        visible::run(broker, size, report)?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(crate) enum Target {
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    /// Part of the bench: a to h.
+    /// Part of the bench: a to i.
     pub(crate) part: &'static str,
     /// What was measured.
     pub(crate) what: String,

@@ -3,25 +3,19 @@
 //! The probe beside it shows what the producer's settings alone cost. Refuses a run in which an event of the ground
 //! truth is not in its topic.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use simulator::{Kind, Options, Simulator};
+use simulator::{Options, Simulator};
 use support::Broker;
 
 use crate::adapter::{Adapter, Envelope, PARTITIONS, Setup};
+use crate::latency::{self, Latencies, PER_SECOND, SETTLE, SKIP};
 use crate::producer::probe;
 use crate::records::{self, Pair, Topics};
 use crate::report::{Report, Row, Target, Unit};
-use crate::spread::{float, percentile};
+use crate::spread::float;
 
-/// Events in a second.
-const PER_SECOND: u64 = 5_000;
-/// The beginning of a run that is not counted: connections to the broker are made, tables grow.
-const SKIP: Duration = Duration::from_secs(2);
-/// Longest time from the end of the feed to the last audit record.
-const SETTLE: Duration = Duration::from_secs(60);
 /// Ids of the default window.
 const WINDOW_IDS: u64 = 1_000_000;
 /// Rate at which the window is filled, well below saturation, so that the backlog adds little.
@@ -38,22 +32,6 @@ pub(crate) struct Size {
     pub(crate) fill_window: bool,
 }
 
-#[derive(Default)]
-struct Latencies {
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-}
-
-impl Latencies {
-    fn push(&mut self, mut milliseconds: Vec<f64>) -> anyhow::Result<()> {
-        self.p50
-            .push(percentile(&mut milliseconds, 50).context("no latencies")?);
-        self.p99
-            .push(percentile(&mut milliseconds, 99).context("no latencies")?);
-        Ok(())
-    }
-}
-
 /// Runs the part.
 pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::Result<()> {
     let servers = broker.bootstrap_servers();
@@ -62,14 +40,7 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
     let (mut memory, mut cpu) = (Vec::new(), Vec::new());
     for repetition in 0..size.repetitions {
         eprintln!("d: repetition {} of {}", repetition + 1, size.repetitions);
-        let mut simulator = Simulator::start(Options {
-            rate: PER_SECOND,
-            events: Some(PER_SECOND * size.seconds),
-            epoch_ms: jiff::Timestamp::now().as_millisecond(),
-            truth_frames: false,
-            pause_when_alone: true,
-            ..Options::default()
-        })?;
+        let mut simulator = latency::feed(size.seconds)?;
         let mut adapter = Adapter::start(
             servers,
             &simulator.login_url(),
@@ -149,13 +120,7 @@ pub(crate) fn run(broker: &Broker, size: Size, report: &mut Report) -> anyhow::R
 
 /// Milliseconds from the simulator's write, and from the adapter's receipt, to the acknowledgement.
 fn latencies(simulator: &Simulator, pairs: &[Pair]) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    let truth = simulator.truth();
-    let mut sent: HashMap<&str, u64> = HashMap::with_capacity(truth.len());
-    for line in truth.iter().filter(|line| line.kind == Kind::Event) {
-        if let (Some(id), Some(at)) = (&line.id, line.sent_us) {
-            sent.insert(id, at);
-        }
-    }
+    let sent = latency::sent_us(simulator)?;
     let begin = sent.values().min().copied().context("no event was sent")?;
     ensure!(
         sent.len() == pairs.len(),

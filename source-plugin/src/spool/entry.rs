@@ -40,7 +40,7 @@ impl EntryKind {
     }
 }
 
-/// A record to be appended; its bytes are written from where they are.
+/// A record to be appended.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRecord<'a> {
     /// Its number; each larger than the one before, all of the log's epoch.
@@ -51,9 +51,9 @@ pub struct NewRecord<'a> {
     pub id_hash: Option<u128>,
     /// Whatever the caller wants to have back beside the bytes, such as kind and flags.
     pub tag: u32,
-    /// What the caller needs to make sense of `body`; small, it is copied once.
+    /// What the caller needs to make sense of `body`.
     pub head: &'a [u8],
-    /// The record's bytes; never copied on the way to the system.
+    /// The record's bytes.
     pub body: &'a [u8],
 }
 
@@ -122,14 +122,12 @@ impl<'a> Entry<'a> {
     /// Returns the entry in `bytes`, all of it, if it was written by this log at this place.
     pub(super) fn read(seed: u32, offset: u64, bytes: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::new(bytes);
-        let length = fields.bytes(4)?;
-        let crc = fields.u32()?;
+        let (length, crc) = (fields.u32()?, fields.u32()?);
         let rest = bytes.get(8..)?;
         let found = crc32c::crc32c_append(place(seed, offset, length), rest);
         if found != crc {
             return None;
         }
-        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
         let magic = fields.u16()?;
         let [kind, flags] = fields.array()?;
         if magic != MAGIC {
@@ -142,30 +140,42 @@ impl<'a> Entry<'a> {
             sequence,
             time_us,
             id_hash: (flags & HAS_HASH != 0).then_some(hash),
-            payload: fields.bytes(length)?,
+            payload: fields.bytes(length as usize)?,
         })
     }
 }
 
-fn place(seed: u32, offset: u64, length: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c_append(seed, &offset.to_le_bytes()), length)
+fn place(seed: u32, offset: u64, length: u32) -> u32 {
+    // One call for both: it costs more than so few bytes.
+    let bytes = u128::from(offset) | u128::from(length) << 64;
+    crc32c::crc32c_append(seed, &bytes.to_le_bytes()[..12])
 }
 
-/// Entries made ready for one write: heads and zeros in one buffer that is kept, bodies where they are.
+/// Bytes of the buffer that are kept for the next write; a busy socket's micro-batch is some 150 kB.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Entries made ready for one write, one behind the other in a buffer that is kept.
+///
+/// Bodies are copied into it. Writing them from where they are takes two parts a record, and the system spends more on
+/// hundreds of small parts than the copy costs: with records of 660 bytes an append takes 200 ns of CPU a record this
+/// way and 265 that way.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     buffer: Vec<u8>,
-    /// Where in the buffer each body goes.
-    cuts: Vec<usize>,
 }
 
 impl Encoder {
     pub(super) fn clear(&mut self) {
         self.buffer.clear();
-        self.cuts.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
     }
 
-    /// Makes a record ready for `offset`; returns the offset behind it. Its body is to be given again to `parts`.
+    /// Returns what to write, in one part.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Makes a record ready for `offset`; returns the offset behind it.
     pub(super) fn push_record(&mut self, seed: u32, offset: u64, record: &NewRecord<'_>) -> u64 {
         let entry = Entry {
             kind: EntryKind::Record,
@@ -186,44 +196,26 @@ impl Encoder {
     fn push(&mut self, seed: u32, offset: u64, entry: &Entry<'_>, body: &[u8]) -> u64 {
         let payload_bytes = entry.payload.len() + body.len();
         let total = entry_bytes(payload_bytes as u64);
-        let start = self.buffer.len();
-        // A segment has at most 64 MiB, and the log refuses what does not fit into one.
-        let length = (payload_bytes as u32).to_le_bytes();
-        self.buffer.extend(length);
-        self.buffer.extend([0; 4]);
-        self.buffer.extend(MAGIC.to_le_bytes());
-        self.buffer.push(entry.kind as u8);
-        self.buffer
-            .push(if entry.id_hash.is_some() { HAS_HASH } else { 0 });
-        self.buffer.extend(entry.tag.to_le_bytes());
-        self.buffer.extend(entry.sequence.to_le_bytes());
-        self.buffer.extend(entry.time_us.to_le_bytes());
-        self.buffer
-            .extend(entry.id_hash.unwrap_or_default().to_le_bytes());
-        self.buffer.extend(entry.payload);
         let zeros = total as usize - HEAD_BYTES - payload_bytes;
-        let crc = crc32c::crc32c_append(place(seed, offset, &length), &self.buffer[start + 8..]);
-        let crc = crc32c::crc32c_append(crc, body);
-        let crc = crc32c::crc32c_append(crc, &[0; ALIGN_BYTES][..zeros]);
+        // A segment has at most 64 MiB, and the log refuses what does not fit into one.
+        let length = payload_bytes as u32;
+        let flags = if entry.id_hash.is_some() { HAS_HASH } else { 0 };
+        let mut head = [0; HEAD_BYTES];
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[8..10].copy_from_slice(&MAGIC.to_le_bytes());
+        head[10..12].copy_from_slice(&[entry.kind as u8, flags]);
+        head[12..16].copy_from_slice(&entry.tag.to_le_bytes());
+        head[16..24].copy_from_slice(&entry.sequence.to_le_bytes());
+        head[24..32].copy_from_slice(&entry.time_us.to_le_bytes());
+        head[32..].copy_from_slice(&entry.id_hash.unwrap_or_default().to_le_bytes());
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&head);
+        self.buffer.extend_from_slice(entry.payload);
+        self.buffer.extend_from_slice(body);
+        self.buffer.extend_from_slice(&[0; ALIGN_BYTES][..zeros]);
+        let crc = crc32c::crc32c_append(place(seed, offset, length), &self.buffer[start + 8..]);
         self.buffer[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-        self.cuts.push(self.buffer.len());
-        self.buffer.extend(&[0; ALIGN_BYTES][..zeros]);
         offset + total
-    }
-
-    /// Returns what to write, in order; `bodies` are those of the entries pushed, missing ones are empty.
-    pub(super) fn parts<'a>(&'a self, bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
-        let mut parts = Vec::with_capacity(2 * self.cuts.len() + 1);
-        let mut bodies = bodies.into_iter();
-        let mut from = 0;
-        for cut in &self.cuts {
-            parts.push(&self.buffer[from..*cut]);
-            parts.push(bodies.next().unwrap_or_default());
-            from = *cut;
-        }
-        parts.push(&self.buffer[from..]);
-        parts.retain(|part| !part.is_empty());
-        parts
     }
 }
 
@@ -242,7 +234,7 @@ mod tests {
         };
         let mut encoder = Encoder::default();
         let end = encoder.push_record(seed, offset, &record);
-        let bytes = encoder.parts([record.body]).concat();
+        let bytes = encoder.bytes().to_vec();
         assert_eq!(bytes.len() as u64, end - offset);
         bytes
     }

@@ -8,6 +8,7 @@
 //! ```text
 //! Log (the one writer) ──append──▶ Segment ◀──read── Reader
 //!   │  marks, roll, reclaim          │ sync: SyncTask, on any thread
+//!   │                                reclaim: ReclaimTask, likewise
 //!   └─ open: lock ─▶ recovery ─▶ epoch ─▶ new segment
 //! ```
 //!
@@ -39,7 +40,7 @@ pub use entry::NewRecord;
 pub use error::{AppendError, Limit, SpoolError};
 pub use inspect::{Inspection, SegmentReport, inspect};
 pub use lineage::{Lineage, Opening};
-pub use log::{Durable, Log, Loss, SyncDone, SyncTask, Usage};
+pub use log::{Durable, Log, Loss, ReclaimDone, ReclaimTask, Reclaimed, SyncDone, SyncTask, Usage};
 pub use reader::{Batch, ReadLimits, Reader, StoredRecord};
 pub use recovery::{Backlog, Damage, Fault, Recovered, Torn};
 pub use settings::{COUNTER_BITS, MAX_EPOCH, Settings, epoch_of, last_of_epoch, sequence};

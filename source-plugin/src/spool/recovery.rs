@@ -146,6 +146,18 @@ pub(super) struct Retired {
     pub(super) met_at_ms: Option<i64>,
 }
 
+impl Retired {
+    /// What is remembered of an index.
+    pub(super) fn of(name: SegmentName, index: &Index) -> Self {
+        Self {
+            name,
+            file_bytes: index.file_bytes(),
+            ids: index.ids(),
+            met_at_ms: None,
+        }
+    }
+}
+
 /// Everything that was found.
 #[derive(Debug)]
 pub(super) struct Examination {

@@ -1,8 +1,8 @@
 //! The spool thread: makes durable, keeps the marks, fills the queue up, gives room back.
 //!
 //! Responsible for everything at the spool that takes time: syncs within `sync_ms` of an append or a commit, reads for
-//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs. Invariant: it ends
-//! only when told to, and leaves the marks synced and the directory free.
+//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs or deletes.
+//! Invariant: it ends only when told to, and leaves the marks synced and the directory free.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -157,10 +157,16 @@ impl Keeper {
         if let Some(loss) = log.take_loss() {
             store.notify(Notice::lost(loss));
         }
-        if log.reclaim()? > 0 {
-            store.changed.notify_waiters();
-        }
+        let committed = log.begin_reclaim()?;
         drop(guard);
+        if let Some(task) = committed {
+            let done = task.run();
+            // The guard is a temporary: the lock is free again before the files are closed.
+            let gone = store.log().as_mut().map(|log| log.end_reclaim(done));
+            if gone.transpose()?.is_some_and(|gone| gone.segments() > 0) {
+                store.changed.notify_waiters();
+            }
+        }
         marked.and(ended)
     }
 

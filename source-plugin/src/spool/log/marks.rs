@@ -78,7 +78,7 @@ impl Log {
         for mark in &marks {
             end = self.encoder.push_mark(active.segment.seed, end, mark);
         }
-        if let Err(error) = write_full_at(active.segment.file(), &self.encoder.parts([]), active.end) {
+        if let Err(error) = write_full_at(active.segment.file(), &[self.encoder.bytes()], active.end) {
             self.cut_back();
             return Err(SpoolError::io("append marks to", &self.active_name(), error));
         }

@@ -5,7 +5,7 @@
 //! numbers, only the newest segment has anything that is not synced, and nothing of a write that failed stays visible.
 //!
 //! The calls do disk input and output and none of them waits for anything else. Whoever shares a log between threads
-//! puts it under a lock and calls [`SyncTask::run`] outside of it. Dropping it frees the directory and syncs nothing.
+//! puts it under a lock and calls [`SyncTask::run`] and [`ReclaimTask::run`] outside of it. Dropping it frees the directory and syncs nothing.
 
 mod marks;
 mod open;
@@ -29,6 +29,7 @@ use super::segment::Segment;
 use super::settings::{Settings, epoch_of};
 use super::storage::{Storage, StorageLock, write_full_at};
 
+pub use reclaim::{ReclaimDone, ReclaimTask, Reclaimed};
 use sync::Copy;
 pub use sync::{Loss, SyncDone, SyncTask};
 
@@ -88,6 +89,8 @@ struct Closed {
     /// Once this number is committed, it may go.
     done_at: u64,
     has_index: bool,
+    /// Its index, if this process wrote it and has not synced it.
+    written_index: Option<Retired>,
     /// `None` if nothing of it can be read.
     segment: Option<Arc<Segment>>,
 }
@@ -262,8 +265,7 @@ impl Log {
             active.index.push(IndexEntry::of(record, end));
             end = self.encoder.push_record(seed, end, record);
         }
-        let parts = self.encoder.parts(records.iter().map(|record| record.body));
-        if let Err(error) = write_full_at(active.segment.file(), &parts, active.end) {
+        if let Err(error) = write_full_at(active.segment.file(), &[self.encoder.bytes()], active.end) {
             active.index.truncate(known);
             self.cut_back();
             return Err(SpoolError::io("append to", &self.active_name(), error));

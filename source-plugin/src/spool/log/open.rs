@@ -137,6 +137,7 @@ impl Log {
                 file_bytes: examined.file_bytes,
                 done_at: examined.done_at,
                 has_index: examined.has_index,
+                written_index: None,
                 segment: examined.segment,
             });
         }

@@ -13,6 +13,7 @@ use crate::spool::error::{Limit, SpoolError};
 use crate::spool::header::{self, Predecessor, SegmentHeader};
 use crate::spool::index::{Index, IndexEntry};
 use crate::spool::name::{self, SegmentName};
+use crate::spool::recovery::Retired;
 use crate::spool::segment::Segment;
 use crate::spool::storage::{StorageFile, write_full_at};
 
@@ -231,9 +232,7 @@ impl Log {
             index.push(IndexEntry::of(record, end));
             end = encoder.push_record(seed, end, record);
         }
-        let mut parts = vec![block.as_slice()];
-        parts.extend(encoder.parts(records.iter().map(|record| record.body)));
-        write_full_at(file, &parts, 0)?;
+        write_full_at(file, &[&block, encoder.bytes()], 0)?;
         file.sync_data()?;
         Ok((data_offset, end, index))
     }
@@ -262,6 +261,7 @@ impl Log {
             file_bytes: capacity_bytes,
             done_at: last_sequence,
             has_index: false,
+            written_index: None,
             segment: Some(Arc::clone(&segment)),
         };
         // A file whose sync failed is not touched again.
@@ -275,7 +275,10 @@ impl Log {
                 entries: index,
             };
             match index.write(self.storage.as_ref(), self.uuid, name) {
-                Ok(()) => closed.has_index = true,
+                Ok(()) => {
+                    closed.has_index = true;
+                    closed.written_index = Some(Retired::of(name, &index));
+                }
                 Err(error) => {
                     tracing::debug!(%error, segment = name.number, "no index was written, it is made from the segment");
                 }

@@ -1,6 +1,6 @@
 //! What is in order: appending, reading, marks, epochs, and what is done before what.
 
-use super::super::storage::faulty::{Call, FaultyStorage};
+use super::super::storage::faulty::{Call, FaultyStorage, Trouble};
 use super::super::{SpoolError, Torn, epoch_of, inspect, sequence};
 use super::{append, ids, numbers, open, read_all, try_open};
 
@@ -182,6 +182,39 @@ fn a_segment_has_its_name_only_when_its_header_is_synced_and_goes_only_when_the_
                 .any(|call| matches!(call, Call::Remove(name) if is_segment(name)))
     );
     assert_eq!(ids(&log), numbers(1, 1..=60));
+}
+
+#[test]
+fn records_are_taken_while_segments_are_deleted_and_an_index_that_was_not_synced_keeps_its_segment() {
+    let storage = FaultyStorage::default();
+    let (mut log, _) = open(&storage);
+    for counter in 1..=30 {
+        append(&mut log, counter..=counter, 600).unwrap();
+    }
+    log.set_commit(sequence(1, 30));
+    log.sync().unwrap();
+    let used_bytes = log.usage().used_bytes;
+    let task = log.begin_reclaim().unwrap().unwrap();
+    // Enough for new segments, while the old ones go on another thread.
+    for counter in 31..=60 {
+        append(&mut log, counter..=counter, 600).unwrap();
+    }
+    storage.plan(0, Trouble::SyncFails);
+    let refused = log.end_reclaim(task.run()).unwrap_err();
+    assert!(refused.is_retryable(), "{refused}");
+    assert!(log.usage().used_bytes > used_bytes);
+    assert_eq!(read_all(&log, 0), numbers(1, 1..=60));
+
+    log.sync().unwrap();
+    let task = log.begin_reclaim().unwrap().unwrap();
+    append(&mut log, 61..=61, 600).unwrap();
+    let gone = log.end_reclaim(task.run()).unwrap();
+    assert!(gone.segments() >= 3);
+    assert!(log.begin_reclaim().unwrap().is_none());
+    assert_eq!(read_all(&log, sequence(1, 30)), numbers(1, 31..=61));
+    storage.kill();
+    let (log, _) = open(&storage);
+    assert_eq!(ids(&log), numbers(1, 1..=61));
 }
 
 #[test]

@@ -46,9 +46,12 @@ fn a_reader_sees_every_record_in_order_while_others_write_sync_and_delete() {
                     log.begin_sync().unwrap()
                 };
                 if let Some(done) = task.map(super::super::SyncTask::run) {
-                    let mut log = log.lock().unwrap();
-                    log.end_sync(done).unwrap();
-                    log.reclaim().unwrap();
+                    log.lock().unwrap().end_sync(done).unwrap();
+                }
+                let committed = log.lock().unwrap().begin_reclaim().unwrap();
+                if let Some(done) = committed.map(super::super::ReclaimTask::run) {
+                    let gone = log.lock().unwrap().end_reclaim(done);
+                    assert!(gone.unwrap().segments() > 0);
                 }
                 std::thread::yield_now();
             }
