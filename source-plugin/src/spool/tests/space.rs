@@ -1,8 +1,8 @@
 //! A spool that is full, by its own bound or for want of disk, and what is deleted when.
 
 use super::super::storage::faulty::FaultyStorage;
-use super::super::{AppendError, Log, SpoolError, sequence};
-use super::{MAX_BYTES, append, ids, numbers, open, read_all};
+use super::super::{AppendError, Log, NewRecord, SpoolError, sequence};
+use super::{MAX_BYTES, append, body, ids, numbers, open, read_all, record};
 
 /// Appends single records until the spool refuses one; returns how many it holds and the refusal.
 fn fill(log: &mut Log, from: u64) -> (u64, AppendError) {
@@ -143,6 +143,26 @@ fn ids_outlive_their_segment_until_they_are_forgotten() {
     }
     log.forget_ids(7_101, 100, 1000);
     assert_eq!(log.usage().index_bytes, 0);
+}
+
+#[test]
+fn an_index_without_ids_goes_with_its_segment() {
+    let storage = FaultyStorage::default();
+    let (mut log, _) = open(&storage);
+    for number in (1..=40).map(|counter| sequence(1, counter)) {
+        let body = body(number, 300);
+        let unnamed = NewRecord {
+            id_hash: None,
+            ..record(number, &body)
+        };
+        log.append(&[unnamed]).unwrap();
+    }
+    log.set_commit(sequence(1, 40));
+    log.sync().unwrap();
+    assert!(log.reclaim().unwrap() >= 3);
+    assert_eq!(log.usage().index_bytes, 0);
+    let names: Vec<String> = storage.image().into_keys().collect();
+    assert!(!names.iter().any(|name| name.ends_with(".index")), "{names:?}");
 }
 
 #[test]
