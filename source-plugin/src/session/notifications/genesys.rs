@@ -301,7 +301,15 @@ impl Platform for Genesys {
         })
     }
 
+    async fn is_channel_alive(&self, channel: &str) -> Result<bool, Failure> {
+        Ok(self.rest.is_channel_alive(channel).await?)
+    }
+
     async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
+        if topics.is_empty() {
+            self.rest.remove_subscriptions(channel).await?;
+            return Ok(Answer::default());
+        }
         let verdicts = self.rest.replace_subscriptions(channel, topics).await?;
         let (permitted, rejected): (Vec<_>, Vec<_>) =
             verdicts.into_iter().partition(|verdict| verdict.is_permitted);

@@ -64,6 +64,9 @@ pub(crate) trait Platform: 'static {
     /// Makes a channel.
     fn create_channel(&self) -> impl Future<Output = Result<Channel, Failure>>;
 
+    /// Says whether a channel lives.
+    fn is_channel_alive(&self, channel: &str) -> impl Future<Output = Result<bool, Failure>>;
+
     /// Makes `topics` the whole subscription of a channel.
     fn subscribe(&self, channel: &str, topics: &[String]) -> impl Future<Output = Result<Answer, Failure>>;
 

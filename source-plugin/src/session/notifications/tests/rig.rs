@@ -168,6 +168,7 @@ impl Rig {
                 overlap: Duration::from_secs(2),
                 max_held_bytes: 1 << 20,
                 close: Duration::from_secs(5),
+                ask_again: Duration::from_secs(300),
             },
             reconnect: Policy {
                 min: Duration::from_millis(100),
@@ -259,7 +260,27 @@ impl Rig {
 
     pub(super) fn refuse_connection(&self, channel: &str, failure: Failure) {
         let refusals = &mut self.script.borrow_mut().refusals;
-        refusals.insert(channel.to_owned(), failure);
+        refusals.push((channel.to_owned(), failure));
+    }
+
+    /// Refuses the next attempt to connect a channel in a way that says nothing of the channel.
+    pub(super) fn fail_connection(&self, channel: &str) {
+        self.refuse_connection(channel, Failure::refused(500, "HTTP 500".to_owned(), None));
+    }
+
+    /// Answers questions about whether a channel lives, or, with `None`, leaves them without an answer.
+    pub(super) fn says_of(&self, channel: &str, answer: Option<Result<bool, Failure>>) {
+        self.script.borrow_mut().lives.insert(channel.to_owned(), answer);
+    }
+
+    /// The channels that were asked about, in order.
+    pub(super) fn questions(&self) -> Vec<String> {
+        let script = self.script.borrow();
+        script
+            .questions
+            .iter()
+            .map(|(channel, _)| channel.clone())
+            .collect()
     }
 
     /// Refuses the next subscribe request of a channel.

@@ -58,7 +58,12 @@ pub(super) struct Script {
     pub(super) channels: usize,
     pub(super) topics: BTreeMap<String, Vec<String>>,
     pub(super) subscriptions: Vec<(String, Vec<String>)>,
-    pub(super) refusals: BTreeMap<String, Failure>,
+    /// What the next attempts to connect a channel are refused with, the last one first.
+    pub(super) refusals: Vec<(String, Failure)>,
+    /// What a question about a channel is answered, `None` nothing; it lives unless it is here.
+    pub(super) lives: BTreeMap<String, Option<Result<bool, Failure>>>,
+    /// The questions about channels, and when they came.
+    pub(super) questions: Vec<(String, Instant)>,
     pub(super) rejected: Vec<Rejected>,
     /// What the next subscribe requests of a channel are refused with, the last one first.
     pub(super) subscribe_refusals: Vec<(String, Failure)>,
@@ -105,6 +110,20 @@ impl Platform for Scripted {
         })
     }
 
+    async fn is_channel_alive(&self, channel: &str) -> Result<bool, Failure> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut script = self.script.borrow_mut();
+        script.questions.push((channel.to_owned(), Instant::now()));
+        match script.lives.get(channel) {
+            None => Ok(true),
+            Some(Some(answer)) => answer.clone(),
+            Some(None) => {
+                drop(script);
+                std::future::pending().await
+            }
+        }
+    }
+
     async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
         tokio::time::sleep(Duration::from_millis(30)).await;
         let mut script = self.script.borrow_mut();
@@ -127,7 +146,12 @@ impl Platform for Scripted {
 
     async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        if let Some(failure) = self.script.borrow_mut().refusals.remove(&channel.id) {
+        let refusal = self
+            .script
+            .borrow_mut()
+            .refusals
+            .pop_if(|(refused, _)| *refused == channel.id);
+        if let Some((_, failure)) = refusal {
             return Err(failure);
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
