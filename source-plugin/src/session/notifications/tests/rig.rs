@@ -334,6 +334,10 @@ impl Rig {
         self.of(channel, |server| server.asked)
     }
 
+    pub(super) fn is_open(&self, channel: &str) -> bool {
+        self.of(channel, |server| server.is_open)
+    }
+
     pub(super) fn closed(&self, channel: &str) -> Option<u16> {
         self.of(channel, |server| server.closed)
     }
