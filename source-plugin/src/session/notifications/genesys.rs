@@ -4,6 +4,7 @@
 //! clear. Invariant: no `connectUri` leaves it but into a connection.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,14 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::MAX_CHANNELS;
-use super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use super::platform::{Answer, Channel, Platform, Rejected, Wanted};
+use super::quota::Growth;
 use crate::clock::Clock;
 use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
 use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
-use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
+use crate::rest::{DetailsPages, Rest, RestError};
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::status::Status;
 use crate::transport::events::{ConnectError, Connector, Target};
@@ -69,6 +70,8 @@ struct Planned {
     /// What was said of it last, so that it is said once.
     faults: Vec<String>,
     left_out: usize,
+    /// Channels that are needed and have not been counted against the limit.
+    uncounted: usize,
 }
 
 /// See the module documentation.
@@ -121,7 +124,7 @@ impl Genesys {
         });
     }
 
-    async fn first_plan(&self) -> Result<Shares, Failure> {
+    async fn first_plan(&self) -> Result<Wanted, Failure> {
         let directory = lookup::directory(&self.rest, &self.wishes).await?;
         let plan = plan::plan(&self.wishes, &directory).map_err(|faults| Failure {
             kind: FailureKind::Configuration,
@@ -129,16 +132,6 @@ impl Genesys {
             code: 0,
             retry_after: None,
         })?;
-        let present = self.rest.channels(Whose::OauthClient).await?.len();
-        let wanted = plan.channels();
-        if present + wanted > MAX_CHANNELS {
-            tracing::warn!(
-                present,
-                wanted,
-                most = MAX_CHANNELS,
-                "the OAuth client has channels already: more than its limit ends the oldest; give this source a client of its own"
-            );
-        }
         let every_queue = if plan.every_queue {
             ": nothing is named, so every queue that the OAuth client may read"
         } else {
@@ -146,7 +139,7 @@ impl Genesys {
         };
         tracing::info!(
             topics = plan.planned().len(),
-            channels = wanted,
+            channels = plan.channels(),
             queues = plan.queues,
             users = plan.users,
             "planned{every_queue}"
@@ -161,17 +154,32 @@ impl Genesys {
             followed,
             faults: Vec::new(),
             left_out: 0,
+            uncounted: 0,
         };
-        let shares = planned.spread();
+        let wanted = planned.spread();
         *self.planned.borrow_mut() = Some(planned);
-        Ok(shares)
+        Ok(wanted)
+    }
+
+    pub(super) fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Tells once which channels the plan has come to need since the last call.
+    pub(super) fn take_growth(&self) -> Option<Growth> {
+        let mut guard = self.planned.borrow_mut();
+        let planned = guard.as_mut()?;
+        let further = std::mem::take(&mut planned.uncounted);
+        let listened = planned.spread.channels() - further;
+        (further > 0).then_some(Growth { listened, further })
     }
 }
 
 impl Planned {
     /// Puts the topics on their channels.
-    fn spread(&mut self) -> Shares {
+    fn spread(&mut self) -> Wanted {
         let followed = self.followed.as_ref().map(Followed::topics).unwrap_or_default();
+        let before = self.spread.channels();
         let changes = self.spread.assign(self.plan.topics.iter().chain(&followed));
         let left_out = changes.left_out.len();
         if left_out != self.left_out {
@@ -180,15 +188,21 @@ impl Planned {
                 tracing::warn!(left_out, "topics over the quota are not listened to");
             }
         }
+        self.uncounted += self.spread.channels() - before;
         let channels = (0..).map_while(|number| self.spread.channel(number));
-        channels
-            .map(|topics| topics.iter().cloned().collect::<Vec<_>>().into())
-            .collect()
+        let shares = channels.map(|topics| topics.iter().cloned().collect::<Vec<_>>().into());
+        // What is followed comes behind what is planned, and is promised to nobody.
+        let followed: HashSet<&String> = followed.iter().collect();
+        let left_out = changes.left_out.iter().filter(|topic| !followed.contains(topic));
+        Wanted {
+            shares: shares.collect(),
+            left_out: left_out.cloned().collect::<Vec<_>>().into(),
+        }
     }
 }
 
 impl Platform for Genesys {
-    async fn plan(&self) -> Result<Shares, Failure> {
+    async fn plan(&self) -> Result<Wanted, Failure> {
         if self.planned.borrow().is_none() {
             return self.first_plan().await;
         }
@@ -204,7 +218,7 @@ impl Platform for Genesys {
         let (plan, faults) = plan::replan(&refreshed.wishes, &directory);
         let mut guard = self.planned.borrow_mut();
         let Some(planned) = guard.as_mut() else {
-            return Ok(Vec::new());
+            return Ok(Wanted::default());
         };
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         if faults != planned.faults {
@@ -231,7 +245,7 @@ impl Platform for Genesys {
         Ok(planned.spread())
     }
 
-    async fn changed(&self) -> Shares {
+    async fn changed(&self) -> Wanted {
         let expire_every = EXPIRE_EVERY.min(self.wishes.follow_after_end.max(MIN_EXPIRE_EVERY));
         loop {
             // Kept beside the bell: whoever waits here may be called away at any time.
@@ -280,6 +294,7 @@ impl Platform for Genesys {
     }
 
     async fn create_channel(&self) -> Result<Channel, Failure> {
+        self.count_channels().await;
         // Renews what is due: a channel belongs to the token that made it.
         self.rest.token(self.sockets.deadline).await?;
         let channel = self.rest.create_channel().await?;
@@ -315,13 +330,7 @@ impl Platform for Genesys {
             verdicts.into_iter().partition(|verdict| verdict.is_permitted);
         Ok(Answer {
             permitted: permitted.len(),
-            rejected: rejected
-                .into_iter()
-                .map(|verdict| Rejected {
-                    reason: reason(&verdict),
-                    topic: verdict.topic,
-                })
-                .collect(),
+            rejected: rejected.into_iter().map(Rejected::from).collect(),
         })
     }
 
@@ -384,15 +393,4 @@ impl Genesys {
 fn joined(faults: &[config_faults::Fault]) -> String {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     faults.join("; ")
-}
-
-/// Says in one line why a topic is rejected.
-fn reason(verdict: &rest::Verdict) -> String {
-    let missing = verdict.missing_permissions.join(", ");
-    match (&verdict.reason, missing.is_empty()) {
-        (Some(reason), true) => reason.clone(),
-        (Some(reason), false) => format!("{reason}: missing permission {missing}"),
-        (None, false) => format!("missing permission {missing}"),
-        (None, true) => "the platform gives no reason".to_owned(),
-    }
 }

@@ -1,5 +1,6 @@
 //! Subscribe requests that are refused, under each reading of what the platform may mean, and topics that are.
 
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::rig::{Options, Say, with};
@@ -115,6 +116,38 @@ async fn refused_topics_are_asked_for_again_after_a_while_and_a_granted_one_ends
             "nothing is refused any more"
         );
         assert_eq!(rig.connections(), ["c1"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_without_room_are_a_gap_of_theirs_as_long_as_they_have_none() {
+    with(Options::default(), |mut rig| async move {
+        rig.leave_out(&["t8", "t9"]);
+        rig.start();
+        rig.until(|status| status.subscribed).await;
+        let records = rig.pull();
+        assert_eq!(gaps(&records), pair("over_quota")[..1]);
+        assert_eq!(records[0].2["topics"], json!(["t8", "t9"]));
+        // looked at again, and the same
+        sleep(400 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), []);
+        rig.say("c1", Say::Vanish);
+        rig.until(|status| status.reconnects_total == 1 && status.subscribed)
+            .await;
+        assert_eq!(gaps(&rig.pull()), pair("reconnect"), "its end is none of theirs");
+        rig.leave_out(&["t9"]);
+        sleep(300 * SECOND).await;
+        let records = rig.pull();
+        assert_eq!(
+            gaps(&records),
+            [pair("over_quota")[1].clone(), pair("over_quota")[0].clone()]
+        );
+        assert_eq!(records[1].2["topics"], json!(["t9"]));
+        rig.leave_out(&[]);
+        sleep(300 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), pair("over_quota")[1..]);
+        assert_eq!(rig.snapshot().gaps_open, 0);
     })
     .await;
 }

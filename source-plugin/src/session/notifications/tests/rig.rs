@@ -258,6 +258,10 @@ impl Rig {
         self.script.borrow_mut().shares = owned(shares);
     }
 
+    pub(super) fn leave_out(&self, topics: &[&str]) {
+        self.script.borrow_mut().left_out = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    }
+
     pub(super) fn refuse_connection(&self, channel: &str, failure: Failure) {
         let refusals = &mut self.script.borrow_mut().refusals;
         refusals.push((channel.to_owned(), failure));

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use super::super::platform::{Answer, Channel, Platform, Rejected, Wanted};
 use crate::rest::{DetailsPages, RestError};
 use crate::session::Failure;
 use crate::transport::events::Connector;
@@ -54,6 +54,8 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) shares: Vec<Vec<String>>,
+    /// Topics without room.
+    pub(super) left_out: Vec<String>,
     pub(super) life: Duration,
     pub(super) channels: usize,
     pub(super) topics: BTreeMap<String, Vec<String>>,
@@ -82,12 +84,15 @@ pub(super) struct Scripted {
 }
 
 impl Platform for Scripted {
-    async fn plan(&self) -> Result<Shares, Failure> {
-        let shares = &self.script.borrow().shares;
-        Ok(shares.iter().map(|share| share.clone().into()).collect())
+    async fn plan(&self) -> Result<Wanted, Failure> {
+        let script = self.script.borrow();
+        Ok(Wanted {
+            shares: script.shares.iter().map(|share| share.clone().into()).collect(),
+            left_out: script.left_out.clone().into(),
+        })
     }
 
-    async fn changed(&self) -> Shares {
+    async fn changed(&self) -> Wanted {
         std::future::pending().await
     }
 
