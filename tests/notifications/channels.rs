@@ -13,7 +13,9 @@ fn session(host: &Host, name: &str) -> Value {
 }
 
 fn until_subscribed(host: &mut Host) {
-    host.until("subscribed", |host| session(host, "subscribed") == Value::Bool(true));
+    host.until("subscribed", |host| {
+        session(host, "subscribed") == Value::Bool(true)
+    });
 }
 
 fn causes(host: &Host) -> Vec<String> {
@@ -72,12 +74,18 @@ fn a_channel_that_a_change_leaves_without_topics_is_let_go_and_taken_again() {
     });
     assert!(scene.simulator.set_member(0, 0, true));
     host.until("the topic is back", |_| {
-        open(&scene).iter().any(|channel| channel.topics == [member.as_str()])
+        open(&scene)
+            .iter()
+            .any(|channel| channel.topics == [member.as_str()])
     });
     scene.simulator.publish(&member, &json!({"n": 1}));
     scene.simulator.publish(&fixed[999], &json!({"n": 2}));
     host.until("both events", |host| host.count(Kind::Event) == 2);
-    assert_eq!(scene.simulator.channels().len(), 2, "on the channel that was there");
+    assert_eq!(
+        scene.simulator.channels().len(),
+        2,
+        "on the channel that was there"
+    );
     host.drain();
     assert_eq!(causes(&host), ["stopped"]);
     assert_eq!(frames(&host, "law"), 0);

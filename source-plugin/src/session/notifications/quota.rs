@@ -45,8 +45,7 @@ impl Genesys {
                 others,
                 wanted,
                 most = MAX_CHANNELS,
-                "more channels than the OAuth client may have: those used longest ago end, another program's among them, unless an \
-                 earlier run has left them; give this source a client of its own, or lower subscription.max_channels"
+                "more channels than the OAuth client may have, those used longest ago end: give this source a client of its own"
             );
         }
     }
