@@ -79,7 +79,7 @@ const STATES: [(&str, &str); 43] = [
     ),
     (
         "the OAuth client has more channels than it may",
-        "notifications/channels.rs",
+        "running/channels.rs",
     ),
     ("a channel is left without topics", "notifications/channels.rs"),
     ("the API limits the rate of calls", "notifications/losses.rs"),

@@ -4,7 +4,6 @@
 //! clear. Invariant: no `connectUri` leaves it but into a connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +14,14 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::planned::Planned;
 use super::platform::{Answer, Channel, Platform, Rejected, Wanted};
 use super::quota::Growth;
 use crate::clock::Clock;
 use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
-use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
+use crate::plan::{self, Follow, Followed, Sighting};
 use crate::rest::{DetailsPages, Rest, RestError};
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::status::Status;
@@ -54,24 +54,6 @@ pub(crate) struct Sockets {
     /// Replaces scheme, host and port of a channel's address.
     pub(crate) streaming: Option<Url>,
     pub(crate) allow_insecure: bool,
-}
-
-/// What was planned last.
-struct Planned {
-    spread: Spread,
-    plan: Plan,
-    /// What it was planned for, with ids in place of names.
-    wishes: Wishes,
-    /// What it was planned from.
-    directory: Rc<Directory>,
-    /// Not all of that could be read the last time.
-    is_kept: bool,
-    followed: Option<Followed>,
-    /// What was said of it last, so that it is said once.
-    faults: Vec<String>,
-    left_out: usize,
-    /// Channels that are needed and have not been counted against the limit.
-    uncounted: usize,
 }
 
 /// See the module documentation.
@@ -145,19 +127,11 @@ impl Genesys {
             "planned{every_queue}"
         );
         let followed = self.wishes.follows().then(|| Followed::new(&self.wishes, &plan));
-        let mut planned = Planned {
-            spread: Spread::new(self.wishes.max_channels),
-            plan,
-            wishes: plan::pinned(&self.wishes, &self.wishes, &directory),
-            directory: Rc::new(directory),
-            is_kept: false,
-            followed,
-            faults: Vec::new(),
-            left_out: 0,
-            uncounted: 0,
-        };
+        let pinned = plan::pinned(&self.wishes, &self.wishes, &directory);
+        let mut planned = Planned::new(pinned, plan, directory, followed);
         let wanted = planned.spread();
         *self.planned.borrow_mut() = Some(planned);
+        self.count_channels().await;
         Ok(wanted)
     }
 
@@ -167,37 +141,7 @@ impl Genesys {
 
     /// Tells once which channels the plan has come to need since the last call.
     pub(super) fn take_growth(&self) -> Option<Growth> {
-        let mut guard = self.planned.borrow_mut();
-        let planned = guard.as_mut()?;
-        let further = std::mem::take(&mut planned.uncounted);
-        let listened = planned.spread.channels() - further;
-        (further > 0).then_some(Growth { listened, further })
-    }
-}
-
-impl Planned {
-    /// Puts the topics on their channels.
-    fn spread(&mut self) -> Wanted {
-        let followed = self.followed.as_ref().map(Followed::topics).unwrap_or_default();
-        let before = self.spread.channels();
-        let changes = self.spread.assign(self.plan.topics.iter().chain(&followed));
-        let left_out = changes.left_out.len();
-        if left_out != self.left_out {
-            self.left_out = left_out;
-            if left_out > 0 {
-                tracing::warn!(left_out, "topics over the quota are not listened to");
-            }
-        }
-        self.uncounted += self.spread.channels() - before;
-        let channels = (0..).map_while(|number| self.spread.channel(number));
-        let shares = channels.map(|topics| topics.iter().cloned().collect::<Vec<_>>().into());
-        // What is followed comes behind what is planned, and is promised to nobody.
-        let followed: HashSet<&String> = followed.iter().collect();
-        let left_out = changes.left_out.iter().filter(|topic| !followed.contains(topic));
-        Wanted {
-            shares: shares.collect(),
-            left_out: left_out.cloned().collect::<Vec<_>>().into(),
-        }
+        self.planned.borrow_mut().as_mut().and_then(Planned::take_growth)
     }
 }
 
@@ -214,35 +158,13 @@ impl Platform for Genesys {
         let (known, before) = known.unwrap_or_else(|| (Rc::default(), self.wishes.clone()));
         let refreshed = lookup::refresh(&self.rest, &self.wishes, &before, &known).await;
         self.let_go();
-        let directory = refreshed.directory;
-        let (plan, faults) = plan::replan(&refreshed.wishes, &directory);
-        let mut guard = self.planned.borrow_mut();
-        let Some(planned) = guard.as_mut() else {
-            return Ok(Wanted::default());
-        };
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        if faults != planned.faults {
-            for fault in &faults {
-                tracing::warn!(fault, "no longer as it was planned");
-            }
-            planned.faults = faults;
-        }
-        if let Some(followed) = &mut planned.followed {
-            followed.bound(&plan);
-        }
-        let was_kept = std::mem::replace(&mut planned.is_kept, refreshed.kept > 0);
-        match refreshed.failure {
-            Some(error) if !was_kept => tracing::warn!(
-                %error,
-                kept = refreshed.kept,
-                "queues, users or members cannot be looked up again: those that are known stay"
-            ),
-            None if was_kept => tracing::info!("queues, users and members are looked up again"),
-            _ => {}
-        }
-        (planned.plan, planned.directory) = (plan, Rc::new(directory));
-        planned.wishes = refreshed.wishes;
-        Ok(planned.spread())
+        let wanted = self
+            .planned
+            .borrow_mut()
+            .as_mut()
+            .map(|planned| planned.replan(refreshed));
+        self.count_channels().await;
+        Ok(wanted.unwrap_or_default())
     }
 
     async fn changed(&self) -> Wanted {
@@ -294,6 +216,7 @@ impl Platform for Genesys {
     }
 
     async fn create_channel(&self) -> Result<Channel, Failure> {
+        // Where followed conversations need one more: a change of them cannot wait.
         self.count_channels().await;
         // Renews what is due: a channel belongs to the token that made it.
         self.rest.token(self.sockets.deadline).await?;

@@ -12,6 +12,7 @@ pub(crate) mod genesys;
 mod idle;
 mod listener;
 mod parts;
+mod planned;
 pub(crate) mod platform;
 mod quota;
 mod reading;

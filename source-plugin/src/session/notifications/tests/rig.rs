@@ -279,12 +279,7 @@ impl Rig {
 
     /// The channels that were asked about, in order.
     pub(super) fn questions(&self) -> Vec<String> {
-        let script = self.script.borrow();
-        script
-            .questions
-            .iter()
-            .map(|(channel, _)| channel.clone())
-            .collect()
+        self.script.borrow().questions.clone()
     }
 
     /// Refuses the next subscribe request of a channel.
