@@ -235,6 +235,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             return;
         };
         (attached.topics, attached.is_refused) = (Arc::clone(&topics), false);
+        // Set again by the answer; a request that fails has a time of its own.
+        self.ask_rejected_at = None;
         let (platform, id) = (Rc::clone(&self.platform), attached.channel.id.clone());
         self.shared
             .borrow()

@@ -105,24 +105,19 @@ impl<P: Platform, R: Rng> Listener<P, R> {
     async fn woken(&mut self, alive_at: Instant, ask_at: Option<Instant>) -> Woken {
         let replace_at = self.replace_due_at();
         let is_free = self.request.is_none() && self.standby.is_none();
-        let [ask_at, ask_rejected_at] = [ask_at, self.ask_rejected_at].map(|at| at.filter(|_| is_free));
+        // What is to be asked anyway asks for those that were refused, too.
+        let ask_at = ask_at.or(self.ask_rejected_at).filter(|_| is_free);
         let Some(attached) = &mut self.attached else {
             return Woken::Timer;
         };
         // Behind our close nothing may be asked of the old channel any more.
         let asked_at = attached.wire.wake_at();
-        let [asked_at, ask_at, ask_rejected_at] = [Some(asked_at), ask_at, ask_rejected_at]
-            .map(|at| at.filter(|_| attached.closing_until.is_none()));
-        let wake_at = [
-            replace_at,
-            attached.closing_until,
-            ask_at,
-            ask_rejected_at,
-            asked_at,
-        ]
-        .into_iter()
-        .flatten()
-        .fold(alive_at, Instant::min);
+        let [asked_at, ask_at] =
+            [Some(asked_at), ask_at].map(|at| at.filter(|_| attached.closing_until.is_none()));
+        let wake_at = [replace_at, attached.closing_until, ask_at, asked_at]
+            .into_iter()
+            .flatten()
+            .fold(alive_at, Instant::min);
         let standby = &mut self.standby;
         let standby = async {
             match standby {
