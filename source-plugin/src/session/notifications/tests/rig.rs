@@ -272,6 +272,11 @@ impl Rig {
         self.refuse_connection(channel, Failure::refused(500, "HTTP 500".to_owned(), None));
     }
 
+    /// Lets no channel be connected any more.
+    pub(super) fn refuse_every_connection(&self) {
+        self.script.borrow_mut().is_unreachable = true;
+    }
+
     /// Answers questions about whether a channel lives, or, with `None`, leaves them without an answer.
     pub(super) fn says_of(&self, channel: &str, answer: Option<Result<bool, Failure>>) {
         self.script.borrow_mut().lives.insert(channel.to_owned(), answer);

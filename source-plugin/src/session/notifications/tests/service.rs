@@ -62,6 +62,8 @@ pub(super) struct Script {
     pub(super) subscriptions: Vec<(String, Vec<String>)>,
     /// What the next attempts to connect a channel are refused with, the last one first.
     pub(super) refusals: Vec<(String, Failure)>,
+    /// Nothing can be connected.
+    pub(super) is_unreachable: bool,
     /// What a question about a channel is answered, `None` nothing; it lives unless it is here.
     pub(super) lives: BTreeMap<String, Option<Result<bool, Failure>>>,
     /// The channels that were asked about.
@@ -151,6 +153,9 @@ impl Platform for Scripted {
 
     async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
         tokio::time::sleep(Duration::from_millis(30)).await;
+        if self.script.borrow().is_unreachable {
+            return Err(Failure::refused(500, "HTTP 500".to_owned(), None));
+        }
         let refusal = self
             .script
             .borrow_mut()
