@@ -48,7 +48,7 @@ pub(crate) struct NotificationArguments {
     /// Life of a channel, from its creation or its last topics
     #[arg(long, default_value_t = 86_400_000, value_name = "MS")]
     channel_life_ms: u64,
-    /// Time between two heartbeats
+    /// Time between two heartbeats, at least 3000
     #[arg(long, default_value_t = 30_000, value_name = "MS")]
     heartbeat_ms: u64,
     /// Time from v2.system.socket_closing to the close

@@ -97,7 +97,7 @@ async fn a_frozen_channel_has_neither_heartbeats_nor_pongs_but_notifications() {
         ..Options::default()
     };
     options.notifications.updates_per_s = 0;
-    options.notifications.heartbeat_ms = 20;
+    options.notifications.heartbeat_ms = 3_000;
     let simulator = start(options);
     let token = token(&simulator);
     let channel = create(&simulator, &token);
@@ -112,6 +112,9 @@ async fn a_frozen_channel_has_neither_heartbeats_nor_pongs_but_notifications() {
     // an answered ping of RFC 6455 shows that the text before it was heard
     socket.send(Message::Ping(vec![1].into())).await.unwrap();
     assert_eq!(next(&mut socket).await.unwrap(), Message::Pong(vec![1].into()));
+    // longer than from one heartbeat to the next
+    let nothing = tokio::time::timeout(Duration::from_millis(3_500), socket.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
     publish(&simulator, 2..=2);
     assert_eq!(numbers(&read_texts(&mut socket, 1).await), [2]);
     assert_eq!(simulator.counters().system_sent, system);

@@ -52,6 +52,23 @@ fn each_behaviour_is_shown_by_tests_that_exist_and_played_by_files_that_exist() 
 }
 
 #[test]
+fn the_most_frequent_heartbeats_are_those_of_the_page() {
+    let least_ms = 3_000;
+    assert!(PAGE.contains(&format!(
+        "each {} s: a smaller number is refused",
+        least_ms / 1000
+    )));
+    let output = Command::new(env!("CARGO_BIN_EXE_genesys-simulator"))
+        .arg(format!("--heartbeat-ms={}", least_ms - 1))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let rule = format!("option heartbeat_ms is {}, must be {least_ms} to", least_ms - 1);
+    assert!(told.contains(&rule), "{told}");
+}
+
+#[test]
 fn each_flag_and_file_of_the_page_exists() {
     let output = Command::new(env!("CARGO_BIN_EXE_genesys-simulator"))
         .arg("--help")

@@ -102,6 +102,7 @@ impl Report {
 pub fn exempt(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::Dropped => Some("the host takes less than there is: more would be dropped in its place"),
+        Cause::OverQuota => Some("the quota has no room for these topics"),
         Cause::TopicRejected => Some("the OAuth client may not have these topics"),
         _ => None,
     }

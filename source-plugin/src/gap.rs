@@ -41,6 +41,8 @@ pub enum Cause {
     Oversized,
     /// Genesys Cloud does not let the OAuth client have these topics.
     TopicRejected,
+    /// The channels that the source may have take no more topics.
+    OverQuota,
     /// The server revoked the token.
     TokenRevoked,
 }
@@ -58,6 +60,7 @@ impl Cause {
             Self::Dropped => "dropped",
             Self::Oversized => "oversized",
             Self::TopicRejected => "topic_rejected",
+            Self::OverQuota => "over_quota",
             Self::TokenRevoked => "token_revoked",
         }
     }

@@ -102,6 +102,7 @@ pub(crate) fn run(
         Feed::Notifications(platform) => {
             let settings = notifications::Settings {
                 listener: ListenerSettings {
+                    ask_again: platform.refresh(),
                     keep_alive: config.keep_alive,
                     stall: config.queue.stall,
                     overlap: config.handover.overlap,

@@ -227,7 +227,8 @@ fn channels_that_a_start_would_end_are_a_warning() {
         [
             "! 20 of 20 are in use by this OAuth client, and the plan opens 1: more than there may be end the ones used longest \
              ago, those without a listener first",
-            "mend: stop what else listens with this OAuth client, or give this source a client of its own",
+            "mend: stop what else listens with this OAuth client, give this source a client of its own, or lower \
+             subscription.max_channels; what an earlier run has left ends by itself within 24 hours, or first",
         ]
     );
     assert_eq!((checked.code, rig.simulator().channels().len()), (Some(0), 20));

@@ -61,6 +61,15 @@ fn topics_over_the_quota_are_left_out_the_last_first_and_the_others_are_listened
     assert_eq!(subscribed, all[..2_000].iter().collect());
     scene.simulator.publish(&all[1_999], &json!({"n": 1}));
     host.until("an event of the last topic", |host| host.count(Kind::Event) == 1);
+    let gap = host.of_kind(Kind::Control).next().unwrap().body.clone();
+    assert_eq!(gap["cause"], "over_quota");
+    // as many as subscription.max_bytes has room for
+    let named = gap["topics"].as_array().unwrap();
+    let omitted = usize::try_from(gap["topicsOmitted"].as_u64().unwrap()).unwrap();
+    assert_eq!(
+        (named[0].as_str(), named.len() + omitted),
+        (Some(all[2_000].as_str()), 500)
+    );
     host.drain();
 }
 
@@ -90,7 +99,7 @@ fn with_nineteen_channels_the_twentieth_is_the_spare_of_every_handover() {
     assert!(channels.len() <= 20, "{}", channels.len());
     host.drain();
     let causes: Vec<String> = gaps(&host.records).into_iter().map(|gap| gap.cause).collect();
-    assert_eq!(causes, ["stopped"]);
+    assert_eq!(causes, ["over_quota", "stopped"]);
 }
 
 #[test]

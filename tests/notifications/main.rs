@@ -7,6 +7,7 @@
 
 mod backfill;
 mod centre;
+mod channels;
 mod failures;
 mod following;
 mod handovers;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test binary: a panic is a failure")]
 
 mod broker;
+mod channels;
 mod clock;
 mod conduct;
 mod disk;

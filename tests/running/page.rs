@@ -6,7 +6,7 @@ use std::path::Path;
 use support::workspace_root;
 
 /// Every state, and the module here, or the test elsewhere, that holds it.
-const STATES: [(&str, &str); 42] = [
+const STATES: [(&str, &str); 44] = [
     ("broker gone", "running/broker.rs"),
     (
         "too few replicas in sync (`min.insync.replicas`), a partition without leader, no coordinator of transactions",
@@ -81,6 +81,15 @@ const STATES: [(&str, &str); 42] = [
         "another program takes the channel: the 21st of the OAuth client, or a second socket on it",
         "notifications/limits.rs",
     ),
+    (
+        "a channel has gone and its socket does not say so",
+        "notifications/channels.rs",
+    ),
+    (
+        "the OAuth client has more channels than it may",
+        "running/channels.rs",
+    ),
+    ("a channel is left without topics", "notifications/channels.rs"),
     ("the API limits the rate of calls", "notifications/losses.rs"),
     ("a topic is refused", "notifications/centre.rs"),
     (

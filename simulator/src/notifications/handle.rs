@@ -79,6 +79,13 @@ impl Simulator {
         self.shared.wake();
     }
 
+    /// Gives the client's role a permission, or a topic that was forbidden, from the next request for topics on; says whether
+    /// it lacked that.
+    pub fn grant(&self, name: &str) -> bool {
+        self.shared
+            .with_notifications(|notifications, _| notifications.grant(name))
+    }
+
     /// Lets a user join or leave a queue; says whether that changed anything.
     pub fn set_member(&self, queue: usize, user: usize, joined: bool) -> bool {
         let changed = self

@@ -199,6 +199,18 @@ impl Notifications {
         changed
     }
 
+    /// Takes a permission or a topic off what the role lacks; says whether it was there.
+    pub(crate) fn grant(&mut self, name: &str) -> bool {
+        let settings = &mut self.options.notifications;
+        let lists = [&mut settings.missing_permissions, &mut settings.forbidden_topics];
+        let before = lists.iter().map(|list| list.len()).sum::<usize>();
+        let after = lists.into_iter().map(|list| {
+            list.retain(|lacked| lacked != name);
+            list.len()
+        });
+        after.sum::<usize>() < before
+    }
+
     /// The channels, in the order of their creation.
     pub(crate) fn channels(&self) -> Vec<ChannelView> {
         let view = |channel: &registry::Channel| ChannelView {

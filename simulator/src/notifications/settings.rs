@@ -5,6 +5,13 @@
 
 use crate::error::Error;
 
+/// Milliseconds between two heartbeats of the platform.
+const HEARTBEAT_MS: u64 = 30_000;
+
+/// Least milliseconds between two heartbeats. A client takes some 35 s of silence for death: the more often heartbeats come
+/// than in reality, the less a test says of how that client counts silence.
+const MIN_HEARTBEAT_MS: u64 = HEARTBEAT_MS / 10;
+
 /// What the notification service and the contact centre behind it play. The defaults are the platform's numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotificationOptions {
@@ -16,7 +23,7 @@ pub struct NotificationOptions {
     pub topic_characters: usize,
     /// Life of a channel in milliseconds, from its creation or its last PUT or POST of topics. Default 24 h.
     pub channel_life_ms: u64,
-    /// Milliseconds between two heartbeats. Default 30,000.
+    /// Milliseconds between two heartbeats, at least 3,000: ten times as often as the platform's. Default 30,000.
     pub heartbeat_ms: u64,
     /// Milliseconds from `v2.system.socket_closing` to the close. Default 60,000.
     pub closing_ms: u64,
@@ -65,7 +72,7 @@ impl Default for NotificationOptions {
             topics_per_channel: 1_000,
             topic_characters: 200,
             channel_life_ms: 86_400_000,
-            heartbeat_ms: 30_000,
+            heartbeat_ms: HEARTBEAT_MS,
             closing_ms: 60_000,
             requests_per_window: 300,
             rate_window_ms: 60_000,
@@ -101,7 +108,7 @@ impl NotificationOptions {
             ("topic_characters", count(self.topic_characters), 16, 10_000),
             // a hundred years: far from the end of the clock
             ("channel_life_ms", self.channel_life_ms, 1, 3_155_760_000_000),
-            ("heartbeat_ms", self.heartbeat_ms, 10, 3_600_000),
+            ("heartbeat_ms", self.heartbeat_ms, MIN_HEARTBEAT_MS, 3_600_000),
             ("closing_ms", self.closing_ms, 0, 3_600_000),
             ("requests_per_window", self.requests_per_window, 1, 1_000_000_000),
             ("rate_window_ms", self.rate_window_ms, 1, 3_600_000),
@@ -125,7 +132,13 @@ impl NotificationOptions {
             Err(Error::Option {
                 name,
                 value: value.to_string(),
-                rule: format!("must be {least} to {most}"),
+                rule: match *name {
+                    "heartbeat_ms" if value < least => format!(
+                        "must be {least} to {most}: heartbeats come at most ten times as often as the platform's, one each \
+                         {HEARTBEAT_MS} ms"
+                    ),
+                    _ => format!("must be {least} to {most}"),
+                },
             })
         })
     }
@@ -139,12 +152,26 @@ mod tests {
     fn each_number_out_of_range_is_named_with_its_range() {
         assert!(NotificationOptions::default().check().is_ok());
         let options = NotificationOptions {
-            heartbeat_ms: 9,
+            groups: 101,
             ..NotificationOptions::default()
         };
         assert_eq!(
             options.check().unwrap_err().to_string(),
-            "option heartbeat_ms is 9, must be 10 to 3600000"
+            "option groups is 101, must be 0 to 100"
+        );
+    }
+
+    #[test]
+    fn heartbeats_come_at_most_ten_times_as_often_as_the_platforms() {
+        let with = |heartbeat_ms| NotificationOptions {
+            heartbeat_ms,
+            ..NotificationOptions::default()
+        };
+        assert!(with(3_000).check().is_ok());
+        assert_eq!(
+            with(2_999).check().unwrap_err().to_string(),
+            "option heartbeat_ms is 2999, must be 3000 to 3600000: heartbeats come at most ten times as often as the \
+             platform's, one each 30000 ms"
         );
     }
 }

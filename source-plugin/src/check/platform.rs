@@ -171,7 +171,8 @@ fn quota(plan: Option<&Plan>, channels: Result<Vec<Channel>, RestError>) -> Row 
     if present + wanted > MAX_CHANNELS {
         CHANNELS.warns(
             format!("{detail}: more than there may be end the ones used longest ago, those without a listener first"),
-            "stop what else listens with this OAuth client, or give this source a client of its own",
+            "stop what else listens with this OAuth client, give this source a client of its own, or lower \
+             subscription.max_channels; what an earlier run has left ends by itself within 24 hours, or first",
         )
     } else {
         CHANNELS.holds(detail)

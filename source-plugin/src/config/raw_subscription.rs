@@ -79,8 +79,8 @@ pub(super) struct RawSubscription {
     #[schemars(range(min = 0, max = 86400000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) follow_after_end_ms: Option<u64>,
-    /// Notifications transport: time after which queues, groups and their members are looked at again, in milliseconds.
-    /// Default: 300000.
+    /// Notifications transport: time after which queues, groups and their members are looked at again, and refused topics asked
+    /// for again, in milliseconds. Default: 300000.
     #[schemars(range(min = 100, max = 86400000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refresh_ms: Option<u64>,

@@ -39,6 +39,8 @@ pub enum ControlFrame {
     NoLongerSubscribed,
     /// `notifications`: the token was revoked.
     TokenRevoked,
+    /// `notifications`: an answer over the socket that says 404: the service no longer knows the channel.
+    ChannelGone,
     /// `notifications`: the answer to a subscribe request over the socket.
     SubscribeReply {
         /// Status as text, `200` for success.
@@ -67,6 +69,7 @@ impl ControlFrame {
             Self::SocketClosing => "socket closing",
             Self::NoLongerSubscribed => "no longer subscribed",
             Self::TokenRevoked => "token revoked",
+            Self::ChannelGone => "channel gone",
             Self::SubscribeReply { .. } => "subscribe reply",
             Self::System { .. } => "system",
         }
@@ -154,6 +157,9 @@ impl ControlFrame {
             None if json::is_number(result) => text::escape_and_cut(result, MAX_TEXT_CHARS),
             None => return None,
         };
+        if result == "404" {
+            return Some(Self::ChannelGone);
+        }
         Some(Self::SubscribeReply {
             result,
             status: shown(members, "status"),
@@ -276,7 +282,12 @@ mod tests {
             ),
             (r#"{"topicName":"v2.system.token_revoked.t"}"#, "token revoked"),
             (r#"{"topicName":"v2.subscription.updated"}"#, "system"),
-            (r#"{"result":"404"}"#, "subscribe reply"),
+            (r#"{"result":"404"}"#, "channel gone"),
+            (
+                r#"{"correlationId":"c","result":404,"status":"error"}"#,
+                "channel gone",
+            ),
+            (r#"{"result":"200","status":"subscribed"}"#, "subscribe reply"),
             (
                 r#"{"result":400,"status":"error","message":"m"}"#,
                 "subscribe reply",

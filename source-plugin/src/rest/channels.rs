@@ -197,11 +197,6 @@ impl Rest {
         }
     }
 
-    /// Lists the topics of a channel.
-    pub(crate) async fn subscriptions(&self, channel: &str) -> Result<Vec<Verdict>, RestError> {
-        self.topics(Method::GET, channel, None).await
-    }
-
     /// Puts topics in place of those of a channel, and extends its life; one verdict for each topic, and one more for
     /// each part of a combined one that is rejected.
     pub(crate) async fn replace_subscriptions(
@@ -209,42 +204,29 @@ impl Rest {
         channel: &str,
         topics: &[String],
     ) -> Result<Vec<Verdict>, RestError> {
-        self.topics(Method::PUT, channel, Some(topics)).await
-    }
-
-    /// Adds topics to those of a channel, and extends its life; verdicts as above.
-    pub(crate) async fn add_subscriptions(
-        &self,
-        channel: &str,
-        topics: &[String],
-    ) -> Result<Vec<Verdict>, RestError> {
-        self.topics(Method::POST, channel, Some(topics)).await
-    }
-
-    async fn topics(
-        &self,
-        method: Method,
-        channel: &str,
-        topics: Option<&[String]>,
-    ) -> Result<Vec<Verdict>, RestError> {
+        let ids: serde_json::Value = topics.iter().map(|topic| json!({ "id": topic })).collect();
         let path = ["notifications", "channels", channel, "subscriptions"];
-        let query: &[(&str, &str)] = match topics {
-            // Without it one forbidden topic refuses them all.
-            Some(_) => &[("ignoreErrors", "true")],
-            None => &[],
-        };
-        let body = topics.map(|topics| {
-            let ids: serde_json::Value = topics.iter().map(|topic| json!({ "id": topic })).collect();
-            ids.to_string().into_bytes()
-        });
         let request = Request {
-            method,
-            body,
+            method: Method::PUT,
+            body: Some(ids.to_string().into_bytes()),
             channel: Some(channel),
-            ..Request::get(&path, query, Priority::Urgent)
+            // Without `ignoreErrors` one forbidden topic refuses them all.
+            ..Request::get(&path, &[("ignoreErrors", "true")], Priority::Urgent)
         };
         let listing: Listing<TopicBody> = self.call(&request).await?.read()?;
         Ok(listing.entities.into_iter().map(Verdict::from).collect())
+    }
+
+    /// Takes all topics off a channel. There is no call that ends one: it does so by itself.
+    pub(crate) async fn remove_subscriptions(&self, channel: &str) -> Result<(), RestError> {
+        let path = ["notifications", "channels", channel, "subscriptions"];
+        let request = Request {
+            method: Method::DELETE,
+            channel: Some(channel),
+            ..Request::get(&path, &[], Priority::Urgent)
+        };
+        self.call(&request).await?;
+        Ok(())
     }
 
     /// Lists the topics that there are, with what each needs.

@@ -350,6 +350,11 @@ impl Rest {
         Ok(url)
     }
 
+    /// Says whether this client has made a channel, as far as it remembers.
+    pub(crate) fn has_made(&self, channel: &str) -> bool {
+        self.maker_of(channel).is_some()
+    }
+
     fn maker_of(&self, channel: &str) -> Option<u64> {
         let makers = self.makers.borrow();
         let found = makers.iter().rev().find(|(id, _)| id == channel);

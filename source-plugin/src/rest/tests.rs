@@ -6,7 +6,7 @@
 mod lists;
 mod pace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,12 +124,12 @@ async fn channels_are_made_listed_and_found_dead() {
         )
     );
     // another token's, as the platform may have it
-    let refused = rest.add_subscriptions(&foreign.id, &[]).await.unwrap_err();
+    let refused = rest.remove_subscriptions(&foreign.id).await.unwrap_err();
     assert!(matches!(refused, RestError::NotFound { .. }), "{refused}");
 }
 
 #[tokio::test]
-async fn topics_are_replaced_and_added_with_a_verdict_on_each() {
+async fn topics_are_replaced_with_a_verdict_on_each_and_taken_off() {
     let simulator = quiet(&[], |settings| {
         settings.missing_permissions = vec!["conversation:communication:view".to_owned()];
         settings.forbidden_topics = vec!["v2.users.b.presence".to_owned()];
@@ -180,22 +180,9 @@ async fn topics_are_replaced_and_added_with_a_verdict_on_each() {
         ]
     );
     let more = topics(&["v2.users.c.presence"]);
-    client.rest.add_subscriptions(&channel.id, &more).await.unwrap();
-    let listed: BTreeSet<String> = client
-        .rest
-        .subscriptions(&channel.id)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|verdict| verdict.topic)
-        .collect();
     assert_eq!(
-        listed.iter().map(String::as_str).collect::<Vec<_>>(),
-        [
-            "v2.users.a.presence",
-            "v2.users.b?presence&station",
-            "v2.users.c.presence"
-        ]
+        simulator.channels()[0].topics,
+        ["v2.users.a.presence", "v2.users.b?presence&station"]
     );
     client
         .rest
@@ -219,6 +206,9 @@ async fn topics_are_replaced_and_added_with_a_verdict_on_each() {
     );
     // a refused request changes nothing
     assert_eq!(simulator.channels()[0].topics, more);
+    client.rest.remove_subscriptions(&channel.id).await.unwrap();
+    let left = simulator.channels();
+    assert_eq!((left.len(), left[0].topics.len()), (1, 0));
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Listener(usize),
     /// Those of its topics that Genesys Cloud rejects.
     Rejected(usize),
+    /// Topics for which no channel has room.
+    LeftOut,
     /// What an earlier process left.
     Found(usize),
 }
@@ -205,7 +207,7 @@ impl Interruptions {
                     self.close(admission, gap, now_us);
                 }
                 // They stand before those that were found, and end by themselves.
-                Part::Listener(_) | Part::Rejected(_) => break,
+                Part::Listener(_) | Part::Rejected(_) | Part::LeftOut => break,
             }
         }
     }

@@ -271,6 +271,7 @@ impl<L: Link, R: Rng> Session<L, R> {
             | ControlFrame::Pong
             | ControlFrame::SocketClosing
             | ControlFrame::NoLongerSubscribed
+            | ControlFrame::ChannelGone
             | ControlFrame::SubscribeReply { .. }
             | ControlFrame::System { .. } => Ok(()),
         }

@@ -103,7 +103,7 @@ async fn past_conversations_come_page_by_page_each_once() {
     options.notifications.updates_per_s = 20_000;
     options.notifications.updates = Some(6_000);
     // so that the reader below looks again
-    options.notifications.heartbeat_ms = 50;
+    options.notifications.heartbeat_ms = 3_000;
     let simulator = Simulator::start(options).unwrap();
     let client = Client::of(&simulator);
     let rest = &client.rest;

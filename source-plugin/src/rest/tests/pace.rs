@@ -88,7 +88,7 @@ async fn a_429_is_waited_out_and_a_long_one_told_without_another_call() {
     let begun = Instant::now();
     let channel = rest.create_channel().await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
-    let refused = rest.subscriptions(&channel.id).await.unwrap_err();
+    let refused = rest.channels(Whose::Token).await.unwrap_err();
     assert_eq!(
         (refused.status(), refused.is_retryable(), refused.retry_after()),
         (429, true, Some(Duration::from_secs(900)))

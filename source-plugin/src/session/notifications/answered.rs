@@ -8,9 +8,11 @@ use std::time::Duration;
 use rand::Rng;
 use tokio::time::Instant;
 
+use super::MAX_CHANNELS;
 use super::listener::Listener;
 use super::platform::{Answer, Platform, Rejected};
 use crate::gap::{Cause, Detail, LossKind};
+use crate::plan::follow_within;
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::interruptions::Part;
 use crate::session::status::State;
@@ -37,6 +39,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             });
         }
         let now_us = self.now_us();
+        self.doubts = 0;
         self.judge_rejected(answer.rejected, now_us);
         let Some(attached) = &mut self.attached else {
             return Ok(());
@@ -101,9 +104,17 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         Err(failure)
     }
 
+    /// Says whether topics that were refused are to be asked for again: a permission may have been granted since.
+    pub(super) fn is_rejected_due(&self) -> bool {
+        self.ask_rejected_at.is_some_and(|at| Instant::now() >= at)
+    }
+
     /// Records which topics are not to be had, if that has changed.
     pub(super) fn judge_rejected(&mut self, mut rejected: Vec<Rejected>, now_us: i64) {
         rejected.sort();
+        // However soon that is, 19 channels ask for no more than half of what the rate limit gives.
+        let ask_again = self.settings.ask_again.max(follow_within(MAX_CHANNELS));
+        self.ask_rejected_at = (!rejected.is_empty()).then(|| Instant::now() + ask_again);
         if rejected == self.rejected {
             return;
         }

@@ -4,8 +4,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::gap::{Cause, Detail, LossKind};
 use crate::session::intake::Intake;
+use crate::session::interruptions::Part;
 use crate::session::status::State;
 
 /// Where one listener is.
@@ -109,6 +112,19 @@ impl Board {
     /// Returns until when everything that was sent to those who listen has been read; `None` if nobody does.
     pub(super) fn complete_us(&self) -> Option<i64> {
         self.listening().map(|place| place.complete_us).min()
+    }
+
+    /// Records which topics no channel has room for, in place of those that were told before.
+    pub(super) fn left_out(&mut self, topics: &Arc<[String]>) {
+        let (part, now_us) = (Part::LeftOut, self.intake.clock.now_us());
+        self.intake.partly_listening(part, now_us);
+        if !topics.is_empty() {
+            let reason = "the channels that this source may have take no more topics";
+            let detail = Detail::new(LossKind::Local, Some(reason));
+            self.intake
+                .partly_absent(part, Arc::clone(topics), Cause::OverQuota, detail, now_us);
+        }
+        self.intake.publish();
     }
 
     fn listening(&self) -> impl Iterator<Item = &Place> {

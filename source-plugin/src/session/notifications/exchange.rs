@@ -251,6 +251,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
                     }
                     ControlFrame::NoLongerSubscribed
                     | ControlFrame::TokenRevoked
+                    | ControlFrame::ChannelGone
                     | ControlFrame::SocketClosing => {
                         let loss = Loss::new(LossKind::Refused, Some(control.name()));
                         Some(self.standby_lost(&Failure::from(&loss)))

@@ -14,14 +14,15 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::MAX_CHANNELS;
-use super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use super::planned::Planned;
+use super::platform::{Answer, Channel, Platform, Rejected, Wanted};
+use super::quota::Growth;
 use crate::clock::Clock;
 use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
-use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
-use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
+use crate::plan::{self, Follow, Followed, Sighting};
+use crate::rest::{DetailsPages, Rest, RestError};
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::status::Status;
 use crate::transport::events::{ConnectError, Connector, Target};
@@ -53,22 +54,6 @@ pub(crate) struct Sockets {
     /// Replaces scheme, host and port of a channel's address.
     pub(crate) streaming: Option<Url>,
     pub(crate) allow_insecure: bool,
-}
-
-/// What was planned last.
-struct Planned {
-    spread: Spread,
-    plan: Plan,
-    /// What it was planned for, with ids in place of names.
-    wishes: Wishes,
-    /// What it was planned from.
-    directory: Rc<Directory>,
-    /// Not all of that could be read the last time.
-    is_kept: bool,
-    followed: Option<Followed>,
-    /// What was said of it last, so that it is said once.
-    faults: Vec<String>,
-    left_out: usize,
 }
 
 /// See the module documentation.
@@ -121,7 +106,7 @@ impl Genesys {
         });
     }
 
-    async fn first_plan(&self) -> Result<Shares, Failure> {
+    async fn first_plan(&self) -> Result<Wanted, Failure> {
         let directory = lookup::directory(&self.rest, &self.wishes).await?;
         let plan = plan::plan(&self.wishes, &directory).map_err(|faults| Failure {
             kind: FailureKind::Configuration,
@@ -129,16 +114,6 @@ impl Genesys {
             code: 0,
             retry_after: None,
         })?;
-        let present = self.rest.channels(Whose::OauthClient).await?.len();
-        let wanted = plan.channels();
-        if present + wanted > MAX_CHANNELS {
-            tracing::warn!(
-                present,
-                wanted,
-                most = MAX_CHANNELS,
-                "the OAuth client has channels already: more than its limit ends the oldest; give this source a client of its own"
-            );
-        }
         let every_queue = if plan.every_queue {
             ": nothing is named, so every queue that the OAuth client may read"
         } else {
@@ -146,49 +121,32 @@ impl Genesys {
         };
         tracing::info!(
             topics = plan.planned().len(),
-            channels = wanted,
+            channels = plan.channels(),
             queues = plan.queues,
             users = plan.users,
             "planned{every_queue}"
         );
         let followed = self.wishes.follows().then(|| Followed::new(&self.wishes, &plan));
-        let mut planned = Planned {
-            spread: Spread::new(self.wishes.max_channels),
-            plan,
-            wishes: plan::pinned(&self.wishes, &self.wishes, &directory),
-            directory: Rc::new(directory),
-            is_kept: false,
-            followed,
-            faults: Vec::new(),
-            left_out: 0,
-        };
-        let shares = planned.spread();
+        let pinned = plan::pinned(&self.wishes, &self.wishes, &directory);
+        let mut planned = Planned::new(pinned, plan, directory, followed);
+        let wanted = planned.spread();
         *self.planned.borrow_mut() = Some(planned);
-        Ok(shares)
+        self.count_channels().await;
+        Ok(wanted)
     }
-}
 
-impl Planned {
-    /// Puts the topics on their channels.
-    fn spread(&mut self) -> Shares {
-        let followed = self.followed.as_ref().map(Followed::topics).unwrap_or_default();
-        let changes = self.spread.assign(self.plan.topics.iter().chain(&followed));
-        let left_out = changes.left_out.len();
-        if left_out != self.left_out {
-            self.left_out = left_out;
-            if left_out > 0 {
-                tracing::warn!(left_out, "topics over the quota are not listened to");
-            }
-        }
-        let channels = (0..).map_while(|number| self.spread.channel(number));
-        channels
-            .map(|topics| topics.iter().cloned().collect::<Vec<_>>().into())
-            .collect()
+    pub(super) fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Tells once which channels the plan has come to need since the last call.
+    pub(super) fn take_growth(&self) -> Option<Growth> {
+        self.planned.borrow_mut().as_mut().and_then(Planned::take_growth)
     }
 }
 
 impl Platform for Genesys {
-    async fn plan(&self) -> Result<Shares, Failure> {
+    async fn plan(&self) -> Result<Wanted, Failure> {
         if self.planned.borrow().is_none() {
             return self.first_plan().await;
         }
@@ -200,38 +158,16 @@ impl Platform for Genesys {
         let (known, before) = known.unwrap_or_else(|| (Rc::default(), self.wishes.clone()));
         let refreshed = lookup::refresh(&self.rest, &self.wishes, &before, &known).await;
         self.let_go();
-        let directory = refreshed.directory;
-        let (plan, faults) = plan::replan(&refreshed.wishes, &directory);
-        let mut guard = self.planned.borrow_mut();
-        let Some(planned) = guard.as_mut() else {
-            return Ok(Vec::new());
-        };
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        if faults != planned.faults {
-            for fault in &faults {
-                tracing::warn!(fault, "no longer as it was planned");
-            }
-            planned.faults = faults;
-        }
-        if let Some(followed) = &mut planned.followed {
-            followed.bound(&plan);
-        }
-        let was_kept = std::mem::replace(&mut planned.is_kept, refreshed.kept > 0);
-        match refreshed.failure {
-            Some(error) if !was_kept => tracing::warn!(
-                %error,
-                kept = refreshed.kept,
-                "queues, users or members cannot be looked up again: those that are known stay"
-            ),
-            None if was_kept => tracing::info!("queues, users and members are looked up again"),
-            _ => {}
-        }
-        (planned.plan, planned.directory) = (plan, Rc::new(directory));
-        planned.wishes = refreshed.wishes;
-        Ok(planned.spread())
+        let wanted = self
+            .planned
+            .borrow_mut()
+            .as_mut()
+            .map(|planned| planned.replan(refreshed));
+        self.count_channels().await;
+        Ok(wanted.unwrap_or_default())
     }
 
-    async fn changed(&self) -> Shares {
+    async fn changed(&self) -> Wanted {
         let expire_every = EXPIRE_EVERY.min(self.wishes.follow_after_end.max(MIN_EXPIRE_EVERY));
         loop {
             // Kept beside the bell: whoever waits here may be called away at any time.
@@ -280,6 +216,8 @@ impl Platform for Genesys {
     }
 
     async fn create_channel(&self) -> Result<Channel, Failure> {
+        // Where followed conversations need one more: a change of them cannot wait.
+        self.count_channels().await;
         // Renews what is due: a channel belongs to the token that made it.
         self.rest.token(self.sockets.deadline).await?;
         let channel = self.rest.create_channel().await?;
@@ -301,19 +239,21 @@ impl Platform for Genesys {
         })
     }
 
+    async fn is_channel_alive(&self, channel: &str) -> Result<bool, Failure> {
+        Ok(self.rest.is_channel_alive(channel).await?)
+    }
+
     async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
+        if topics.is_empty() {
+            self.rest.remove_subscriptions(channel).await?;
+            return Ok(Answer::default());
+        }
         let verdicts = self.rest.replace_subscriptions(channel, topics).await?;
         let (permitted, rejected): (Vec<_>, Vec<_>) =
             verdicts.into_iter().partition(|verdict| verdict.is_permitted);
         Ok(Answer {
             permitted: permitted.len(),
-            rejected: rejected
-                .into_iter()
-                .map(|verdict| Rejected {
-                    reason: reason(&verdict),
-                    topic: verdict.topic,
-                })
-                .collect(),
+            rejected: rejected.into_iter().map(Rejected::from).collect(),
         })
     }
 
@@ -376,15 +316,4 @@ impl Genesys {
 fn joined(faults: &[config_faults::Fault]) -> String {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     faults.join("; ")
-}
-
-/// Says in one line why a topic is rejected.
-fn reason(verdict: &rest::Verdict) -> String {
-    let missing = verdict.missing_permissions.join(", ");
-    match (&verdict.reason, missing.is_empty()) {
-        (Some(reason), true) => reason.clone(),
-        (Some(reason), false) => format!("{reason}: missing permission {missing}"),
-        (None, false) => format!("missing permission {missing}"),
-        (None, true) => "the platform gives no reason".to_owned(),
-    }
 }

@@ -30,12 +30,6 @@ use crate::session::outage::Outage;
 use crate::session::status::State;
 use crate::transport::socket::Loss;
 
-/// Times that a channel is connected again before a new one is made.
-///
-/// # Source
-/// The vendor's streaming client makes a new channel after 10.
-const MAX_REUSES: u32 = 10;
-
 /// Shares of a channel's life that are left when its successor is made, drawn between the two, so that the channels of a
 /// source do not all end at once. They count for lives of minutes, as a test has them.
 const LEAD: (f64, f64) = (0.3, 0.5);
@@ -59,9 +53,12 @@ pub(crate) struct Listener<P, R> {
     backoff: Backoff<R>,
     pub(super) standby_backoff: Backoff<R>,
     pub(super) outage: Outage,
-    /// A channel that may be connected again, and how often it has been.
-    kept: Option<(Channel, u32)>,
+    /// A channel that may be connected again.
+    pub(super) kept: Option<Channel>,
+    /// How often the present channel, or the one that is kept, has been connected again.
     pub(super) reuses: u32,
+    /// Attempts in a row to connect it that neither its socket nor the API had a word for.
+    pub(super) doubts: u32,
     pub(super) attached: Option<Attached>,
     pub(super) standby: Option<Standby>,
     pub(super) request: Option<Request>,
@@ -71,6 +68,8 @@ pub(crate) struct Listener<P, R> {
     /// The hand-over has no room left: the old channel is to be closed at once.
     pub(super) is_hold_full: bool,
     pub(super) rejected: Vec<Rejected>,
+    /// When those are to be asked for again.
+    pub(super) ask_rejected_at: Option<Instant>,
     pub(super) has_listened: bool,
 }
 
@@ -111,6 +110,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             outage: Outage::of_channel(number),
             kept: None,
             reuses: 0,
+            doubts: 0,
             attached: None,
             standby: None,
             request: None,
@@ -118,6 +118,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             standby_at: None,
             is_hold_full: false,
             rejected: Vec::new(),
+            ask_rejected_at: None,
             has_listened: false,
         }
     }
@@ -153,12 +154,18 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             if let Some(ending) = self.shared.borrow_mut().intake.take_broken() {
                 return ending;
             }
+            if self.is_idle() {
+                self.idle().await;
+            }
             let (broken, lost) = match self.attach().await {
                 Ok(()) => self.listen().await,
                 Err(failure) => (Break::Failed(failure), false),
             };
-            self.enter(State::Disconnected);
+            if !matches!(broken, Break::LetGo) {
+                self.enter(State::Disconnected);
+            }
             match broken {
+                Break::LetGo => {}
                 Break::Full => {
                     self.outage.begin();
                     self.room_again().await;
@@ -174,25 +181,14 @@ impl<P: Platform, R: Rng> Listener<P, R> {
     /// Connects a channel, the one that it had or a new one, and sends the subscribe request.
     async fn attach(&mut self) -> Result<(), Failure> {
         self.enter(State::Connecting);
-        let now = Instant::now();
-        let kept = self
-            .kept
-            .take()
-            .filter(|(channel, reuses)| *reuses < MAX_REUSES && now < channel.expires_at);
-        let (channel, reuses) = match kept {
-            Some((channel, reuses)) => (channel, reuses + 1),
-            None => (self.platform.create_channel().await?, 0),
-        };
+        let channel = self.next_channel().await?;
         let socket = match self.platform.connect(&channel).await {
             Ok(socket) => socket,
             Err(failure) => {
-                if failure.kind != FailureKind::ChannelGone {
-                    self.kept = Some((channel, reuses));
-                }
+                self.keep(channel, &failure, false);
                 return Err(failure);
             }
         };
-        self.reuses = reuses;
         {
             let board = self.shared.borrow();
             board.intake.status.update(|figures| {
@@ -239,6 +235,8 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             return;
         };
         (attached.topics, attached.is_refused) = (Arc::clone(&topics), false);
+        // Set again by the answer; a request that fails has a time of its own.
+        self.ask_rejected_at = None;
         let (platform, id) = (Rc::clone(&self.platform), attached.channel.id.clone());
         self.shared
             .borrow()
@@ -272,6 +270,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
                 (lost, Break::Full)
             }
         };
+        let has_let_go = self.has_let_go();
         // What a standby holds has been read, so it is not lost.
         self.release_standby();
         (self.standby, self.request) = (None, None);
@@ -289,8 +288,15 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             self.absent(&attached.topics, lost.cause, lost.loss.detail, from_us);
         }
         self.shared.borrow_mut().intake.publish();
+        if has_let_go {
+            self.kept = Some(attached.channel).filter(|_| lost.is_channel_alive);
+            return (Break::LetGo, false);
+        }
         if lost.is_channel_alive {
-            self.kept = Some((attached.channel, self.reuses));
+            match &broken {
+                Break::Failed(failure) => self.keep(attached.channel, failure, was_subscribed),
+                Break::Full | Break::LetGo => self.kept = Some(attached.channel),
+            }
         }
         self.enter(State::Disconnected);
         attached.wire.close(lost.close_code).await;

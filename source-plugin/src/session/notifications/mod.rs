@@ -9,10 +9,14 @@ mod backfill;
 mod board;
 mod exchange;
 pub(crate) mod genesys;
+mod idle;
 mod listener;
 mod parts;
+mod planned;
 pub(crate) mod platform;
+mod quota;
 mod reading;
+mod reuse;
 mod room;
 mod standby;
 mod succession;
@@ -35,7 +39,7 @@ use tokio::time::Instant;
 use self::backfill::Backfill;
 use self::board::{Board, Shared};
 use self::listener::{End, Listener};
-use self::platform::{Platform, Shares};
+use self::platform::{Platform, Wanted};
 use self::standby::answered;
 use self::wire::Wire;
 use super::failure::Failure;
@@ -73,6 +77,8 @@ pub(crate) struct Fleet<P, R> {
     rng: R,
     /// What each listener is to listen to.
     shares: Vec<watch::Sender<Arc<[String]>>>,
+    /// Topics for which there is no room.
+    left_out: Arc<[String]>,
     spare: Arc<Semaphore>,
     /// Rung when a gap waits for the history.
     bell: Arc<Notify>,
@@ -93,6 +99,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
             settings,
             rng,
             shares: Vec::new(),
+            left_out: Arc::default(),
             spare: Arc::new(Semaphore::new(MAX_CHANNELS)),
             bell,
             backfill: JoinSet::new(),
@@ -134,13 +141,13 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
 
     /// Plans, listens and plans again; returns only when there is no point in going on.
     async fn live(&mut self, listeners: &mut JoinSet<End>, halt: &watch::Sender<bool>) -> Ending {
-        let shares = match self.first_plan().await {
-            Ok(shares) => shares,
+        let wanted = match self.first_plan().await {
+            Ok(wanted) => wanted,
             Err(ending) => return ending,
         };
-        self.follow(shares, listeners, halt);
+        self.follow(wanted, listeners, halt);
         self.start_backfill();
-        let mut planning: Option<LocalBoxFuture<'static, Result<Shares, Failure>>> = None;
+        let mut planning: Option<LocalBoxFuture<'static, Result<Wanted, Failure>>> = None;
         let mut refresh_at = Instant::now() + self.settings.refresh;
         loop {
             tokio::select! {
@@ -156,7 +163,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                         std::panic::resume_unwind(panic);
                     }
                 }
-                shares = self.platform.changed() => self.follow(shares, listeners, halt),
+                wanted = self.platform.changed() => self.follow(wanted, listeners, halt),
                 () = tokio::time::sleep_until(refresh_at), if planning.is_none() => {
                     // Beside the rest: in a large organisation it takes minutes.
                     let platform = Rc::clone(&self.platform);
@@ -165,7 +172,7 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
                 planned = answered(&mut planning) => {
                     (planning, refresh_at) = (None, Instant::now() + self.settings.refresh);
                     match planned {
-                        Ok(shares) => self.follow(shares, listeners, halt),
+                        Ok(wanted) => self.follow(wanted, listeners, halt),
                         Err(failure) => tracing::warn!(error = failure.text, "not planned again"),
                     }
                 }
@@ -174,14 +181,14 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
     }
 
     /// Plans until it succeeds or there is no point in going on.
-    async fn first_plan(&mut self) -> Result<Shares, Ending> {
+    async fn first_plan(&mut self) -> Result<Wanted, Ending> {
         let mut backoff = self.backoff(self.settings.reconnect);
         let mut outage = Outage::default();
         loop {
             let failure = match self.platform.plan().await {
-                Ok(shares) => {
+                Ok(wanted) => {
                     let _over = outage.end();
-                    return Ok(shares);
+                    return Ok(wanted);
                 }
                 Err(failure) => failure,
             };
@@ -201,9 +208,14 @@ impl<P: Platform, R: Rng + SeedableRng + 'static> Fleet<P, R> {
     }
 
     /// Tells each listener what it is to listen to, and starts those that are missing.
-    fn follow(&mut self, shares: Shares, listeners: &mut JoinSet<End>, halt: &watch::Sender<bool>) {
+    fn follow(&mut self, wanted: Wanted, listeners: &mut JoinSet<End>, halt: &watch::Sender<bool>) {
+        let Wanted { shares, left_out } = wanted;
         let topics = shares.iter().flat_map(|share| share.iter().cloned()).collect();
         self.shared.borrow_mut().intake.interruptions.set_topics(topics);
+        if left_out != self.left_out {
+            self.shared.borrow_mut().left_out(&left_out);
+            self.left_out = left_out;
+        }
         for (number, share) in shares.into_iter().enumerate() {
             match self.shares.get(number) {
                 Some(sender) => {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) max_held_bytes: usize,
     /// How long the server may take to answer a close.
     pub(crate) close: Duration,
+    /// Time after which topics that are refused are asked for again.
+    pub(crate) ask_again: Duration,
 }
 
 impl Settings {
@@ -70,6 +72,8 @@ pub(super) enum Break {
     Failed(Failure),
     /// We closed it, because the queue or the spool stayed full.
     Full,
+    /// We closed it, because it had no topics left.
+    LetGo,
 }
 
 /// How a connection was lost.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::plan::Sighting;
-use crate::rest::{DetailsPages, RestError};
+use crate::rest::{DetailsPages, RestError, Verdict};
 use crate::session::failure::Failure;
 use crate::transport::socket::Socket;
 
@@ -35,6 +35,22 @@ pub(crate) struct Rejected {
     pub(crate) reason: String,
 }
 
+impl From<Verdict> for Rejected {
+    fn from(verdict: Verdict) -> Self {
+        let missing = verdict.missing_permissions.join(", ");
+        let reason = match (verdict.reason, missing.is_empty()) {
+            (Some(reason), true) => reason,
+            (Some(reason), false) => format!("{reason}: missing permission {missing}"),
+            (None, false) => format!("missing permission {missing}"),
+            (None, true) => "the platform gives no reason".to_owned(),
+        };
+        Self {
+            topic: verdict.topic,
+            reason,
+        }
+    }
+}
+
 /// What a subscribe request was answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -47,13 +63,21 @@ pub(crate) struct Answer {
 /// The topics of each channel.
 pub(crate) type Shares = Vec<Arc<[String]>>;
 
+/// What is to be listened to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) shares: Shares,
+    /// Topics for which no channel has room, without those of conversations that are followed; the most important first.
+    pub(crate) left_out: Arc<[String]>,
+}
+
 /// See the module documentation. Every call may be repeated, and dropped half-way.
 pub(crate) trait Platform: 'static {
     /// Looks up what is wanted and spreads it over channels; a topic stays on the channel on which it is.
-    fn plan(&self) -> impl Future<Output = Result<Shares, Failure>>;
+    fn plan(&self) -> impl Future<Output = Result<Wanted, Failure>>;
 
     /// Waits until topics have changed for another reason than that of [`Platform::plan`], which has succeeded before.
-    fn changed(&self) -> impl Future<Output = Shares>;
+    fn changed(&self) -> impl Future<Output = Wanted>;
 
     /// Says whether conversations that are seen are of interest.
     fn follows(&self) -> bool;
@@ -63,6 +87,9 @@ pub(crate) trait Platform: 'static {
 
     /// Makes a channel.
     fn create_channel(&self) -> impl Future<Output = Result<Channel, Failure>>;
+
+    /// Says whether a channel lives.
+    fn is_channel_alive(&self, channel: &str) -> impl Future<Output = Result<bool, Failure>>;
 
     /// Makes `topics` the whole subscription of a channel.
     fn subscribe(&self, channel: &str, topics: &[String]) -> impl Future<Output = Result<Answer, Failure>>;

@@ -104,13 +104,16 @@ impl<P: Platform, R: Rng> Listener<P, R> {
 
     async fn woken(&mut self, alive_at: Instant, ask_at: Option<Instant>) -> Woken {
         let replace_at = self.replace_due_at();
-        let ask_at = ask_at.filter(|_| self.request.is_none() && self.standby.is_none());
+        let is_free = self.request.is_none() && self.standby.is_none();
+        // What is to be asked anyway asks for those that were refused, too.
+        let ask_at = ask_at.or(self.ask_rejected_at).filter(|_| is_free);
         let Some(attached) = &mut self.attached else {
             return Woken::Timer;
         };
         // Behind our close nothing may be asked of the old channel any more.
         let asked_at = attached.wire.wake_at();
-        let asked_at = Some(asked_at).filter(|_| attached.closing_until.is_none());
+        let [asked_at, ask_at] =
+            [Some(asked_at), ask_at].map(|at| at.filter(|_| attached.closing_until.is_none()));
         let wake_at = [replace_at, attached.closing_until, ask_at, asked_at]
             .into_iter()
             .flatten()
@@ -155,7 +158,12 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         };
         let is_wanted = Arc::ptr_eq(&attached.topics, &self.topics.borrow())
             || *attached.topics == **self.topics.borrow();
-        if is_wanted && !attached.is_refused {
+        if is_wanted && !attached.is_refused && !self.is_rejected_due() {
+            self.let_go();
+            return true;
+        }
+        if attached.closing_until.is_some() && self.standby.is_none() {
+            // Let go: what is wanted now is asked for on the next connection.
             return true;
         }
         if self.request.is_none() && self.standby.is_none() {
@@ -365,6 +373,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             }
             ControlFrame::NoLongerSubscribed => over(Cause::Reconnect, "no longer subscribed", false),
             ControlFrame::TokenRevoked => over(Cause::TokenRevoked, "token revoked", false),
+            ControlFrame::ChannelGone => over(Cause::Reconnect, "channel gone", false),
             ControlFrame::Subscribed { .. }
             | ControlFrame::SubscriptionRefused { .. }
             | ControlFrame::Heartbeat

@@ -88,7 +88,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             .status
             .update(|figures| figures.handovers_total += u64::from(!is_dead));
         let subscribed_at = answer.is_some().then(Instant::now);
-        self.reuses = 0;
+        (self.reuses, self.doubts) = (0, 0);
         self.take_over(channel, wire, topics, subscribed_at);
         if let Some((answer, _)) = answer {
             self.judge_rejected(answer.rejected, now_us);

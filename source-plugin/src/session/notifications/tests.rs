@@ -2,7 +2,9 @@
 
 mod backfill;
 mod held;
+mod idle;
 mod refused;
+mod reuse;
 mod rig;
 mod service;
 

@@ -1,5 +1,6 @@
-//! Subscribe requests that are refused, under each reading of what the platform may mean, and channels without topics.
+//! Subscribe requests that are refused, under each reading of what the platform may mean, and topics that are.
 
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::rig::{Options, Say, with};
@@ -89,23 +90,66 @@ async fn a_source_whose_topics_are_called_wrong_on_a_new_channel_ends_and_says_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_left_without_topics_leaves_no_gap_when_it_breaks() {
-    let options = Options {
-        shares: vec![vec!["t1"], vec!["t2"]],
-        ..Options::default()
-    };
-    with(options, |mut rig| async move {
+async fn refused_topics_are_asked_for_again_after_a_while_and_a_granted_one_ends_its_gap() {
+    with(Options::default(), |mut rig| async move {
+        rig.reject("t2", "missing permission routing:queue:view");
         rig.start();
         rig.until(|status| status.subscribed).await;
-        let emptied = rig.channel_of("t2");
-        rig.wish(&[vec!["t1"], vec![]]);
-        rig.until(|_| rig.subscriptions().contains(&(emptied.clone(), vec![])))
-            .await;
-        sleep(SECOND).await;
-        rig.say(&emptied, Say::Vanish);
+        assert_eq!(gaps(&rig.pull()), pair("topic_rejected")[..1]);
+        sleep(1000 * SECOND).await;
+        let asked = rig.subscriptions().len();
+        assert!((4..=5).contains(&asked), "{asked} times in a quarter of an hour");
+        assert_eq!(gaps(&rig.pull()), [], "the same refusal is said once");
+        rig.permit_all();
+        // one that fails is sent again as every other
+        rig.refuse_topics("c1", failing());
+        sleep(310 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), pair("topic_rejected")[1..]);
+        let asked = rig.subscriptions();
+        assert!(
+            asked
+                .iter()
+                .all(|request| *request == ("c1".to_owned(), vec!["t1".to_owned(), "t2".to_owned()]))
+        );
+        sleep(1000 * SECOND).await;
+        assert_eq!(
+            rig.subscriptions().len(),
+            asked.len(),
+            "nothing is refused any more"
+        );
+        assert_eq!(rig.connections(), ["c1"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_without_room_are_a_gap_of_theirs_as_long_as_they_have_none() {
+    with(Options::default(), |mut rig| async move {
+        rig.leave_out(&["t8", "t9"]);
+        rig.start();
+        rig.until(|status| status.subscribed).await;
+        let records = rig.pull();
+        assert_eq!(gaps(&records), pair("over_quota")[..1]);
+        assert_eq!(records[0].2["topics"], json!(["t8", "t9"]));
+        // looked at again, and the same
+        sleep(400 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), []);
+        rig.say("c1", Say::Vanish);
         rig.until(|status| status.reconnects_total == 1 && status.subscribed)
             .await;
-        assert_eq!(gaps(&rig.pull()), []);
+        assert_eq!(gaps(&rig.pull()), pair("reconnect"), "its end is none of theirs");
+        rig.leave_out(&["t9"]);
+        sleep(300 * SECOND).await;
+        let records = rig.pull();
+        assert_eq!(
+            gaps(&records),
+            [pair("over_quota")[1].clone(), pair("over_quota")[0].clone()]
+        );
+        assert_eq!(records[1].2["topics"], json!(["t9"]));
+        rig.leave_out(&[]);
+        sleep(300 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), pair("over_quota")[1..]);
+        assert_eq!(rig.snapshot().gaps_open, 0);
     })
     .await;
 }

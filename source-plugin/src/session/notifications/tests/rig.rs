@@ -171,6 +171,7 @@ impl Rig {
                 overlap: Duration::from_secs(2),
                 max_held_bytes: 1 << 20,
                 close: Duration::from_secs(5),
+                ask_again: Duration::from_secs(300),
             },
             reconnect: Policy {
                 min: Duration::from_millis(100),
@@ -260,9 +261,33 @@ impl Rig {
         self.script.borrow_mut().shares = owned(shares);
     }
 
+    pub(super) fn leave_out(&self, topics: &[&str]) {
+        self.script.borrow_mut().left_out = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    }
+
     pub(super) fn refuse_connection(&self, channel: &str, failure: Failure) {
         let refusals = &mut self.script.borrow_mut().refusals;
-        refusals.insert(channel.to_owned(), failure);
+        refusals.push((channel.to_owned(), failure));
+    }
+
+    /// Refuses the next attempt to connect a channel in a way that says nothing of the channel.
+    pub(super) fn fail_connection(&self, channel: &str) {
+        self.refuse_connection(channel, Failure::refused(500, "HTTP 500".to_owned(), None));
+    }
+
+    /// Lets no channel be connected any more.
+    pub(super) fn refuse_every_connection(&self) {
+        self.script.borrow_mut().is_unreachable = true;
+    }
+
+    /// Answers questions about whether a channel lives, or, with `None`, leaves them without an answer.
+    pub(super) fn says_of(&self, channel: &str, answer: Option<Result<bool, Failure>>) {
+        self.script.borrow_mut().lives.insert(channel.to_owned(), answer);
+    }
+
+    /// The channels that were asked about, in order.
+    pub(super) fn questions(&self) -> Vec<String> {
+        self.script.borrow().questions.clone()
     }
 
     /// Refuses the next subscribe request of a channel.
@@ -314,6 +339,10 @@ impl Rig {
 
     pub(super) fn asked(&self, channel: &str) -> usize {
         self.of(channel, |server| server.asked)
+    }
+
+    pub(super) fn is_open(&self, channel: &str) -> bool {
+        self.of(channel, |server| server.is_open)
     }
 
     pub(super) fn closed(&self, channel: &str) -> Option<u16> {

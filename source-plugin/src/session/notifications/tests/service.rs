@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::platform::{Answer, Channel, Platform, Rejected, Shares};
+use super::super::platform::{Answer, Channel, Platform, Rejected, Wanted};
 use crate::rest::{DetailsPages, RestError};
 use crate::session::Failure;
 use crate::transport::events::Connector;
@@ -54,11 +54,20 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) shares: Vec<Vec<String>>,
+    /// Topics without room.
+    pub(super) left_out: Vec<String>,
     pub(super) life: Duration,
     pub(super) channels: usize,
     pub(super) topics: BTreeMap<String, Vec<String>>,
     pub(super) subscriptions: Vec<(String, Vec<String>)>,
-    pub(super) refusals: BTreeMap<String, Failure>,
+    /// What the next attempts to connect a channel are refused with, the last one first.
+    pub(super) refusals: Vec<(String, Failure)>,
+    /// Nothing can be connected.
+    pub(super) is_unreachable: bool,
+    /// What a question about a channel is answered, `None` nothing; it lives unless it is here.
+    pub(super) lives: BTreeMap<String, Option<Result<bool, Failure>>>,
+    /// The channels that were asked about.
+    pub(super) questions: Vec<String>,
     pub(super) rejected: Vec<Rejected>,
     /// What the next subscribe requests of a channel are refused with, the last one first.
     pub(super) subscribe_refusals: Vec<(String, Failure)>,
@@ -77,12 +86,15 @@ pub(super) struct Scripted {
 }
 
 impl Platform for Scripted {
-    async fn plan(&self) -> Result<Shares, Failure> {
-        let shares = &self.script.borrow().shares;
-        Ok(shares.iter().map(|share| share.clone().into()).collect())
+    async fn plan(&self) -> Result<Wanted, Failure> {
+        let script = self.script.borrow();
+        Ok(Wanted {
+            shares: script.shares.iter().map(|share| share.clone().into()).collect(),
+            left_out: script.left_out.clone().into(),
+        })
     }
 
-    async fn changed(&self) -> Shares {
+    async fn changed(&self) -> Wanted {
         std::future::pending().await
     }
 
@@ -103,6 +115,20 @@ impl Platform for Scripted {
             expires_at: Instant::now() + script.life,
             renew_at: Instant::now() + script.life,
         })
+    }
+
+    async fn is_channel_alive(&self, channel: &str) -> Result<bool, Failure> {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let answer = {
+            let script = &mut *self.script.borrow_mut();
+            script.questions.push(channel.to_owned());
+            script.lives.get(channel).cloned()
+        };
+        match answer {
+            None => Ok(true),
+            Some(Some(answer)) => answer,
+            Some(None) => std::future::pending().await,
+        }
     }
 
     async fn subscribe(&self, channel: &str, topics: &[String]) -> Result<Answer, Failure> {
@@ -127,7 +153,15 @@ impl Platform for Scripted {
 
     async fn connect(&self, channel: &Channel) -> Result<Socket, Failure> {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        if let Some(failure) = self.script.borrow_mut().refusals.remove(&channel.id) {
+        if self.script.borrow().is_unreachable {
+            return Err(Failure::refused(500, "HTTP 500".to_owned(), None));
+        }
+        let refusal = self
+            .script
+            .borrow_mut()
+            .refusals
+            .pop_if(|(refused, _)| *refused == channel.id);
+        if let Some((_, failure)) = refusal {
             return Err(failure);
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
