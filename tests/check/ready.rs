@@ -28,7 +28,10 @@ fn with_kafka_the_table_shows_each_topic_and_the_broker_is_left_as_it_was() {
             &format!("✓ events topic          EVENTS: 4 partitions, 1 replica, {settings}"),
             &format!("✓ dead-letter topic     DEAD-LETTER: 1 partition, 1 replica, {settings}"),
             &format!("✓ control topic         CONTROL: 1 partition, 1 replica, {settings}"),
-            &format!("✓ audit topic           AUDIT: 3 partitions, 1 replica, {settings}"),
+            &format!(
+                "✓ audit topic           AUDIT: 3 partitions, 1 replica, {}",
+                settings.replace("may", "may read it and")
+            ),
             "✓ dead-letter file      genesys-dead-letters.jsonl can be written",
             "✓ clock                 NOW",
             "✓ clock against others  agrees with login service",
@@ -58,23 +61,23 @@ fn brokers_that_do_not_tell_settings_are_no_hindrance() {
         .with_kafka(servers, &topics)
         .set("kafka.start_timeout_ms", 1000);
     let checked = check_topics(&rig, &[], servers, &topics);
-    let row = |title: &str, topic: &str| {
+    let row = |title: &str, topic: &str, uses: &str| {
         [
             format!(
                 "! {title:<20}  {topic}: 2 partitions, 1 replica; the rights on it are not told (Failed while waiting for \
                  controller: Local: Timed out); its settings are not told (OperationTimedOut (Local: Timed out))"
             ),
             format!(
-                "                        mend: see that this user may write to it: kafka-acls.sh --bootstrap-server SERVERS \
+                "                        mend: see that this user may {uses} it: kafka-acls.sh --bootstrap-server SERVERS \
                  --list --topic {topic}, give this user the right DescribeConfigs on topic {topic}, or look at them yourself"
             ),
         ]
     };
     let rows = [
-        row("events topic", "EVENTS"),
-        row("dead-letter topic", "DEAD-LETTER"),
-        row("control topic", "CONTROL"),
-        row("audit topic", "AUDIT"),
+        row("events topic", "EVENTS", "write to"),
+        row("dead-letter topic", "DEAD-LETTER", "write to"),
+        row("control topic", "CONTROL", "write to"),
+        row("audit topic", "AUDIT", "read it and write to"),
     ]
     .concat();
     assert_eq!(checked.lines[5..13], rows);

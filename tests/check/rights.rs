@@ -12,7 +12,7 @@ use crate::DEADLINE;
 use crate::seen::{Checked, check_json, check_topics};
 
 /// One for each test, since ACLs are a user's.
-const USERS: [&str; 5] = ["ann", "bob", "cid", "dot", "eve"];
+const USERS: [&str; 6] = ["ann", "bob", "cid", "dot", "eve", "fay"];
 const SETTINGS: &str =
     "cleanup.policy = delete, retention.ms = -1, min.insync.replicas = 1, max.message.bytes = 1048588";
 const NAMED: &str = "with this user for NAME, and remove an ACL that denies it";
@@ -67,8 +67,13 @@ impl User {
 
     /// All that a run and a check need on these topics.
     fn grant_all(&self, topics: &[&str]) {
-        for topic in topics {
-            self.grant(&["Write", "DescribeConfigs"], "topic", topic);
+        for &topic in topics {
+            let read: &[&str] = if topic == self.topics.audit {
+                &["Read"]
+            } else {
+                &[]
+            };
+            self.grant(&[read, &["Write", "DescribeConfigs"]].concat(), "topic", topic);
         }
     }
 
@@ -94,10 +99,17 @@ impl User {
 
     /// Checks until what was granted is seen, which takes brokers a moment.
     fn wait_for(&self, rig: &Rig, title: &str, row: &str) -> Checked {
+        let seen = self.wait_until_first(rig, title, row);
+        assert_eq!(seen.rows(title), [row]);
+        seen
+    }
+
+    /// The same for a row that may have a mend.
+    fn wait_until_first(&self, rig: &Rig, title: &str, row: &str) -> Checked {
         let mut last = self.check(rig, &[]);
         wait_until(DEADLINE, row, || {
             last = self.check(rig, &[]);
-            last.rows(title) == [row]
+            last.rows(title).first().is_some_and(|first| first == row)
         });
         last
     }
@@ -111,12 +123,16 @@ fn a_user_with_every_right_sees_nothing_but_ticks() {
     let rig = user.rig();
     let events = format!("✓ EVENTS: 2 partitions, 1 replica, this user may write to it, {SETTINGS}");
     let checked = user.wait_for(&rig, "events topic", &events);
-    for (title, topic) in [
-        ("dead-letter topic", "DEAD-LETTER: 1 partition"),
-        ("control topic", "CONTROL: 1 partition"),
-        ("audit topic", "AUDIT: 3 partitions"),
+    for (title, topic, allowance) in [
+        ("dead-letter topic", "DEAD-LETTER: 1 partition", "may write to it"),
+        ("control topic", "CONTROL: 1 partition", "may write to it"),
+        (
+            "audit topic",
+            "AUDIT: 3 partitions",
+            "may read it and write to it",
+        ),
     ] {
-        let row = format!("✓ {topic}, 1 replica, this user may write to it, {SETTINGS}");
+        let row = format!("✓ {topic}, 1 replica, this user {allowance}, {SETTINGS}");
         assert_eq!(checked.rows(title), [row]);
     }
     assert_eq!(
@@ -135,7 +151,7 @@ fn a_topic_that_may_not_be_written_is_a_failure_until_its_mend_is_run() {
         &user.topics.dead_letter,
         &user.topics.control,
     ]);
-    user.grant(&["Describe", "DescribeConfigs"], "topic", &user.topics.audit);
+    user.grant(&["Read", "DescribeConfigs"], "topic", &user.topics.audit);
     let events = format!("✓ EVENTS: 2 partitions, 1 replica, this user may write to it, {SETTINGS}");
     let lacking =
         format!("✗ AUDIT: 3 partitions, 1 replica, {SETTINGS}; this user lacks the right Write on it");
@@ -166,7 +182,8 @@ fn a_topic_that_may_not_be_written_is_a_failure_until_its_mend_is_run() {
     assert_eq!((code, &row["outcome"]), (Some(78), &"failed".into()));
 
     user.mend(&rows);
-    let audit = format!("✓ AUDIT: 3 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    let audit =
+        format!("✓ AUDIT: 3 partitions, 1 replica, this user may read it and write to it, {SETTINGS}");
     let mended = user.wait_for(&rig, "audit topic", &audit);
     assert_eq!(
         (mended.verdict(), mended.code),
@@ -194,7 +211,7 @@ fn a_topic_out_of_sight_is_a_failure_until_its_mend_is_run() {
         ]
     };
     let unseen = checked.rows("audit topic");
-    assert_eq!(unseen, rows("--operation Write"));
+    assert_eq!(unseen, rows("--operation Read --operation Write"));
     assert_eq!(
         (checked.verdict(), checked.code),
         ("not ready: 1 of 12 failed", Some(78))
@@ -202,12 +219,13 @@ fn a_topic_out_of_sight_is_a_failure_until_its_mend_is_run() {
     let created = user.check(&rig, &["--create-topics"]);
     assert_eq!(
         created.rows("audit topic"),
-        rows("--operation Write --operation Create")
+        rows("--operation Read --operation Write --operation Create")
     );
     assert_eq!(created.code, Some(78));
 
     user.mend(&unseen);
-    let audit = format!("✓ AUDIT: 3 partitions, 1 replica, this user may write to it, {SETTINGS}");
+    let audit =
+        format!("✓ AUDIT: 3 partitions, 1 replica, this user may read it and write to it, {SETTINGS}");
     assert_eq!(user.wait_for(&rig, "audit topic", &audit).code, Some(0));
 }
 
@@ -230,7 +248,7 @@ fn a_topic_that_this_user_may_not_create_is_a_failure_until_it_may() {
          failed)"
     );
     let grant = "kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME --operation Create --operation \
-                 Write --topic AUDIT";
+                 Read --operation Write --topic AUDIT";
     assert!(
         rows[1].starts_with(&format!(
             "mend: give this user the right Create on it ({grant}), choose "
@@ -241,6 +259,46 @@ fn a_topic_that_this_user_may_not_create_is_a_failure_until_it_may() {
     wait_until(DEADLINE, "what may be created is no failure", || {
         user.check(&rig, &["--create-topics"]).code == Some(0)
     });
+}
+
+#[test]
+fn an_audit_topic_that_may_not_be_read_costs_a_run_its_citation_and_no_time() {
+    let Some(broker) = broker() else { return };
+    let user = User::new(broker, "fay");
+    let topics = &user.topics;
+    user.grant_all(&[&topics.events, &topics.dead_letter, &topics.control]);
+    user.grant(&["Write", "DescribeConfigs"], "topic", &topics.audit);
+    // an empty topic is read without any right
+    let before = Rig::new(Options {
+        events: Some(5),
+        ..Options::default()
+    })
+    .with_kafka(broker.bootstrap_servers(), topics);
+    let mut first = before.start();
+    rig::wait_until_ingested(&mut first, before.simulator(), DEADLINE);
+    assert_eq!(rig::stop(&mut first, DEADLINE).code, Some(0));
+
+    // longer than the test waits for anything
+    let rig = user.rig().set("kafka.start_timeout_ms", 600_000);
+    let lacking = format!(
+        "! AUDIT: 3 partitions, 1 replica, {SETTINGS}; this user lacks the right Read on it, so that a run cites none before \
+         it, and verify cannot see that one is missing"
+    );
+    let checked = user.wait_until_first(&rig, "audit topic", &lacking);
+    assert_eq!(checked.code, Some(0));
+    let mut adapter = rig.start();
+    let line = adapter.wait_for_line(Stream::Stderr, "audit topic cannot be read", DEADLINE);
+    assert!(
+        line.contains("WARN") && line.contains("give this user the right Read on it"),
+        "{line}"
+    );
+    rig::wait_until_ingested(&mut adapter, rig.simulator(), DEADLINE);
+    assert_eq!(rig::stop(&mut adapter, DEADLINE).code, Some(0));
+
+    user.mend(&checked.rows("audit topic"));
+    let audit =
+        format!("✓ AUDIT: 3 partitions, 1 replica, this user may read it and write to it, {SETTINGS}");
+    user.wait_for(&rig, "audit topic", &audit);
 }
 
 #[test]

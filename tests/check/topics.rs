@@ -85,7 +85,9 @@ fn what_loses_or_refuses_records_is_a_failure_with_the_command_that_mends_it() {
         [
             format!(
                 "✗ AUDIT: 3 partitions, 1 replica, {}; compaction throws away all records of a key but the last",
-                SETTINGS.replace("delete", "compact")
+                SETTINGS
+                    .replace("delete", "compact")
+                    .replace("may", "may read it and")
             ),
             format!("{ALTER} AUDIT --add-config cleanup.policy=delete"),
         ]
@@ -137,7 +139,7 @@ fn a_topic_that_the_brokers_would_not_create_is_a_failure_with_their_reason() {
     assert!(
         rows[1].starts_with(
             "mend: give this user the right Create on it (kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal \
-             User:NAME --operation Create --operation Write --topic AUDIT), choose another name or other settings, or run as \
+             User:NAME --operation Create --operation Read --operation Write --topic AUDIT), choose another name or other settings, or run as \
              one who may: kafka-topics.sh --bootstrap-server SERVERS --create --topic AUDIT "
         ),
         "{rows:?}"

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::{Error, Visit};
-use crate::sink::{Extent, KafkaSettings, in_words};
+use crate::sink::{Extent, KafkaSettings, in_words, lacks_read, unread};
 
 /// Longest wait for one poll.
 const POLL: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub(super) fn read(settings: &KafkaSettings, visit: Visit<'_>) -> Result<(), Err
         servers: settings.bootstrap_servers.clone(),
         reason,
     };
-    let told = |error: KafkaError| failed(in_words(error));
+    let told = |error: KafkaError| failed(unread(error));
     let consumer: BaseConsumer = settings.reader_config().create().map_err(told)?;
     let extents = Extent::of_topic(&consumer, topic, wait).map_err(failed)?;
     for Extent { partition, low, high } in extents.into_iter().filter(|extent| !extent.is_empty()) {
@@ -51,6 +51,7 @@ pub(super) fn read(settings: &KafkaSettings, visit: Visit<'_>) -> Result<(), Err
                 }
                 // markers of transactions occupy the offsets before the end: only this tells that it is reached
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) if lacks_read(&error) => return Err(told(error)),
                 Some(Err(error)) => last = Some(in_words(error)),
                 None => {}
             }

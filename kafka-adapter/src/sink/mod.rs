@@ -24,7 +24,7 @@ pub use file::{RecordFile, Rotation};
 pub use kafka::{
     Cluster, Envelope, Extent, KafkaSettings, KafkaSink, Obstacle, Operation, Position, Rights,
     StartError as KafkaStartError, TopicPlan, TopicSettings, TopicState, Topics, TransactionSettings, grant,
-    in_words, meaning_of,
+    in_words, lacks_read, meaning_of, unread,
 };
 pub use ledger::{Answer, Ledger, WAKE};
 pub use lines::LinesSink;

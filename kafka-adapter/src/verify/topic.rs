@@ -14,7 +14,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::place::StreamName;
 use super::{Demand, Error, Report, Stream, judge};
-use crate::sink::{Extent, KafkaSettings, in_words};
+use crate::sink::{Extent, KafkaSettings, in_words, lacks_read, unread};
 
 /// Longest wait for one poll; the consumer's own events are served between two.
 const POLL: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ pub(super) fn partitions(settings: &KafkaSettings, begin: Begin) -> Result<Vec<P
         servers: settings.bootstrap_servers.clone(),
         reason,
     };
-    let told = |error: KafkaError| failed(in_words(error));
+    let told = |error: KafkaError| failed(unread(error));
     let consumer: BaseConsumer = settings.reader_config().create().map_err(told)?;
     let extents = Extent::of_topic(&consumer, topic, wait).map_err(failed)?;
     let from = |extent: &Extent| match begin {
@@ -128,8 +128,10 @@ impl Stream for Partition {
         let mut last = None;
         while Instant::now() < deadline {
             // connection errors and the like come this way; the queue has the records
-            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-                last = Some(in_words(error));
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(error)) if lacks_read(&error) => return Err(self.failed(unread(error))),
+                Some(Err(error)) => last = Some(in_words(error)),
+                Some(Ok(_)) | None => {}
             }
             match queue.poll(POLL) {
                 Some(Ok(message)) if message.offset() >= self.end => return Ok(None),
@@ -139,18 +141,25 @@ impl Stream for Partition {
                 }
                 // markers of transactions occupy the offsets before the end: only this tells that it is reached
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                Some(Err(error)) if lacks_read(&error) => return Err(self.failed(unread(error))),
                 Some(Err(error)) => last = Some(in_words(error)),
                 None => {}
             }
         }
-        Err(Error::Topic {
+        Err(self.failed(format!(
+            "no answer for {} ms{}",
+            self.wait.as_millis(),
+            last.map(|reason| format!(" ({reason})")).unwrap_or_default()
+        )))
+    }
+}
+
+impl Partition {
+    fn failed(&self, reason: String) -> Error {
+        Error::Topic {
             topic: self.topic.clone(),
             servers: self.servers.clone(),
-            reason: format!(
-                "no answer for {} ms{}",
-                self.wait.as_millis(),
-                last.map(|reason| format!(" ({reason})")).unwrap_or_default()
-            ),
-        })
+            reason,
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! | absent | a failure; a warning with `kafka.create_topics` | a run does not start without it |
 //! | out of this user's sight | a failure | it is missing, or a run finds no leader to write to |
 //! | the right Write is lacking, or Read on the positions topic | a failure | every record is refused, or no position is read |
+//! | the right Read on the audit topic is lacking | a warning | each run cites none before it |
 //! | rights that are not told | a warning | nobody knows |
 //! | absent, and with `kafka.create_topics` the brokers say that they would not create it | a failure | a run asks them to |
 //! | a partition without leader, or with too few replicas in sync | a failure | it takes no record now |
@@ -44,19 +45,25 @@ impl Topic {
         }
     }
 
-    /// The rights that a run needs on it; Describe comes with each.
-    fn needed(self) -> &'static [Operation] {
+    /// The rights that a run uses on it; Describe comes with each.
+    fn used(self) -> &'static [Operation] {
         match self {
+            Self::Of(Route::Audit) | Self::Positions => &[Operation::Read, Operation::Write],
             Self::Of(_) => &[Operation::Write],
-            Self::Positions => &[Operation::Read, Operation::Write],
         }
+    }
+
+    /// What becomes of a run without one of them; `None` where it does not get on.
+    fn without(self, operation: Operation) -> Option<&'static str> {
+        (self == Self::Of(Route::Audit) && operation == Operation::Read)
+            .then_some("so that a run cites none before it, and verify cannot see that one is missing")
     }
 
     /// The same in words, with who has them before it and the topic behind it.
     fn allowance(self) -> &'static str {
         match self {
+            Self::Of(Route::Audit) | Self::Positions => "may read it and write to it",
             Self::Of(_) => "may write to it",
-            Self::Positions => "may read it and write to it",
         }
     }
 }
@@ -77,12 +84,15 @@ pub(super) fn subject(topic: Topic) -> Subject {
 /// The row of a topic that is absent and that the brokers would not create, for a reason of theirs.
 pub(super) fn uncreatable(settings: &KafkaSettings, topic: Topic, reason: &str) -> Item {
     let plan = topic.plan(settings);
+    let operations: Vec<Operation> = std::iter::once(Operation::Create)
+        .chain(topic.used().iter().copied())
+        .collect();
     subject(topic).fails(
         Exit::Config,
         format!("{} is missing, and the brokers would not create it: {reason}", plan.name),
         format!(
             "give this user the right Create on it ({}), choose another name or other settings, or run as one who may: {}",
-            grant(&settings.bootstrap_servers, &[Operation::Create, Operation::Write], &plan.name),
+            grant(&settings.bootstrap_servers, &operations, &plan.name),
             plan.command(&settings.bootstrap_servers)
         ),
     )
@@ -115,7 +125,7 @@ fn granted(settings: &KafkaSettings, operations: &[Operation], name: &str) -> St
 /// Brokers tell who lacks Describe nothing, not even that a topic is missing.
 fn unseen(settings: &KafkaSettings, topic: Topic, name: &str) -> Item {
     let creating = settings.create_topics.then_some(Operation::Create);
-    let operations: Vec<Operation> = topic.needed().iter().copied().chain(creating).collect();
+    let operations: Vec<Operation> = topic.used().iter().copied().chain(creating).collect();
     subject(topic).fails(
         Exit::Config,
         format!("{name}: this user lacks the right Describe on it, so that it may also be missing"),
@@ -195,7 +205,7 @@ fn facts(topic: Topic, name: &str, state: &TopicState, rights: &Rights) -> Strin
         count(state.partitions, "partition"),
         count(state.replicas, "replica")
     );
-    if matches!(rights, Rights::Told(_)) && rights.lacking(topic.needed()).is_empty() {
+    if matches!(rights, Rights::Told(_)) && rights.lacking(topic.used()).is_empty() {
         facts.push_str(&format!(", this user {}", topic.allowance()));
     }
     if let Ok(settings) = &state.settings {
@@ -268,16 +278,28 @@ impl Findings {
             ));
             return;
         }
-        let lacking = rights.lacking(topic.needed());
+        let lacking = rights.lacking(topic.used());
         if lacking.is_empty() {
             return;
         }
-        let words: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+        let (lesser, needed): (Vec<Operation>, Vec<Operation>) = lacking
+            .iter()
+            .partition(|operation| topic.without(**operation).is_some());
+        let words: Vec<String> = needed.iter().map(ToString::to_string).collect();
         let complaint = match words.as_slice() {
-            [one] => format!("this user lacks the right {one} on it"),
-            several => format!("this user lacks the rights {} on it", several.join(" and ")),
+            [] => None,
+            [one] => Some(format!("this user lacks the right {one} on it")),
+            several => Some(format!(
+                "this user lacks the rights {} on it",
+                several.join(" and ")
+            )),
         };
-        self.failures.push((Exit::Config, complaint));
+        self.failures
+            .extend(complaint.map(|complaint| (Exit::Config, complaint)));
+        self.warnings.extend(lesser.into_iter().map(|operation| {
+            let then = topic.without(operation).unwrap_or_default();
+            format!("this user lacks the right {operation} on it, {then}")
+        }));
         self.hints.push(granted(settings, &lacking, name));
     }
 

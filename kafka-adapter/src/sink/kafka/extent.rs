@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 /// What a partition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,23 @@ impl Extent {
     pub fn is_empty(&self) -> bool {
         self.low >= self.high
     }
+}
+
+/// Whether a topic may not be read. The library says it once, so that whoever reads on waits for ever.
+#[must_use]
+pub fn lacks_read(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// A failure to read a topic in words, with the mend behind a semicolon if there is one.
+#[must_use]
+pub fn unread(error: KafkaError) -> String {
+    let mend = if lacks_read(&error) {
+        "; give this user the right Read on it"
+    } else {
+        ""
+    };
+    in_words(error) + mend
 }
 
 /// A failure of the client in the library's words, without the names of its own types.

@@ -38,7 +38,7 @@ use message::MessageBuilder;
 use super::{Answer, Failure, Ledger, Meaning, Outcome, Parcel, Route, SendError};
 
 pub use cluster::{Cluster, Position, TopicSettings, TopicState};
-pub use extent::{Extent, in_words};
+pub use extent::{Extent, in_words, lacks_read, unread};
 pub use meaning::meaning_of;
 pub use obstacle::Obstacle;
 pub use rights::{Operation, Rights, grant};

@@ -10,10 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::extent::{Extent, in_words};
+use super::extent::{Extent, lacks_read, unread};
 use super::settings::KafkaSettings;
 
 /// Longest wait for one answer of a broker, in milliseconds.
@@ -33,16 +33,7 @@ pub(super) fn last(
 ) -> Result<Option<Option<Vec<u8>>>, String> {
     let topic = settings.topics.positions.as_str();
     let failed = |reason: String| format!("topic {topic}: {reason}");
-    let lacks_a_right =
-        |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
-    let told = |error: KafkaError| {
-        let mend = if lacks_a_right(&error) {
-            "; give this user the right Read on it"
-        } else {
-            ""
-        };
-        failed(in_words(error) + mend)
-    };
+    let told = |error: KafkaError| failed(unread(error));
     let consumer: BaseConsumer = settings.reader_config().create().map_err(told)?;
     let mut any_config = settings.reader_config();
     let any: BaseConsumer = any_config
@@ -95,7 +86,7 @@ pub(super) fn last(
             Some(Err(error)) => {
                 failed += 1;
                 // a connection that breaks is made again by the library; a right that is lacking is told but once
-                if failed > 50 || lacks_a_right(&error) {
+                if failed > 50 || lacks_read(&error) {
                     return Err(told(error));
                 }
             }

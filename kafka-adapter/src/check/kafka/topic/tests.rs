@@ -338,6 +338,22 @@ fn a_right_that_is_lacking_is_a_failure_with_the_command_that_grants_it() {
             )
         );
     }
+    // without Read a run delivers all the same, and its chain cites no other
+    let audit = Topic::Of(Route::Audit);
+    let uncited = "this user lacks the right Read on it, so that a run cites none before it, and verify cannot see that one is \
+                   missing";
+    for (rights, exit, complaint, operations) in [
+        (told(&[write]), None, uncited.to_owned(), "--operation Read"),
+        (
+            told(&[]),
+            Some(Exit::Config),
+            format!("this user lacks the right Write on it; {uncited}"),
+            "--operation Read --operation Write",
+        ),
+    ] {
+        let mend = format!("{GRANT} {operations} --topic genesys.audit, {NAMED}");
+        assert_eq!(with_rights(audit, &rights), (exit, complaint, mend));
+    }
 }
 
 #[test]
@@ -345,6 +361,7 @@ fn rights_are_shown_only_where_they_are_told_and_enough() {
     let shown = |topic, rights: &Rights| facts(topic, "a", &sound(), rights);
     let events = Topic::Of(Route::Event);
     assert!(shown(events, &enough()).contains("3 replicas, this user may write to it, cleanup.policy"));
+    assert!(shown(Topic::Of(Route::Audit), &enough()).contains("this user may read it and write to it, "));
     assert!(shown(Topic::Positions, &enough()).contains("this user may read it and write to it, "));
     for rights in [
         Rights::Told(Vec::new()),
