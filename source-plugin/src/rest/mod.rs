@@ -43,7 +43,7 @@ use answer::Head;
 use limit::{Limit, MAX_WAIT, Priority};
 use login::Logins;
 
-pub(crate) use channels::{AvailableTopic, Channel, Verdict, Whose};
+pub(crate) use channels::{AvailableTopic, Channel, Whose};
 pub(crate) use directory::Entity;
 pub(crate) use error::RestError;
 pub(crate) use grants::Permissions;

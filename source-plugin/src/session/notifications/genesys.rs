@@ -21,7 +21,7 @@ use crate::config::Wishes;
 use crate::endpoint::{self, Scheme};
 use crate::lookup;
 use crate::plan::{self, Directory, Follow, Followed, Plan, Sighting, Spread};
-use crate::rest::{self, DetailsPages, Rest, RestError, Whose};
+use crate::rest::{DetailsPages, Rest, RestError, Whose};
 use crate::session::failure::{Failure, FailureKind};
 use crate::session::status::Status;
 use crate::transport::events::{ConnectError, Connector, Target};
@@ -310,7 +310,7 @@ impl Platform for Genesys {
             rejected: rejected
                 .into_iter()
                 .map(|verdict| Rejected {
-                    reason: reason(&verdict),
+                    reason: verdict.rejection(),
                     topic: verdict.topic,
                 })
                 .collect(),
@@ -376,15 +376,4 @@ impl Genesys {
 fn joined(faults: &[config_faults::Fault]) -> String {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     faults.join("; ")
-}
-
-/// Says in one line why a topic is rejected.
-fn reason(verdict: &rest::Verdict) -> String {
-    let missing = verdict.missing_permissions.join(", ");
-    match (&verdict.reason, missing.is_empty()) {
-        (Some(reason), true) => reason.clone(),
-        (Some(reason), false) => format!("{reason}: missing permission {missing}"),
-        (None, false) => format!("missing permission {missing}"),
-        (None, true) => "the platform gives no reason".to_owned(),
-    }
 }
