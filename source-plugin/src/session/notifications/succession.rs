@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::listener::Listener;
 use super::parts::{Attached, Lost, Pending};
 use super::platform::Platform;
+use super::reading::Pause;
 use super::standby::{HeldFrame, Holding, Standby};
 use crate::admission::Room;
+use crate::decode::ControlFrame;
 use crate::gap::{Cause, LossKind};
 use crate::handover::{OldEnd, Verdict};
 use crate::session::CLOSE_NORMAL;
@@ -54,6 +56,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             subscribing,
             answer,
             overflow,
+            said,
             ..
         } = holding;
         let end = if is_read { OldEnd::Read } else { OldEnd::Died };
@@ -119,12 +122,18 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         self.note_polled(Some(now_us));
         if is_dead {
             let loss = Loss::new(LossKind::Eof, Some("both channels of a hand-over were lost"));
+            let is_revoked = matches!(said, Some(ControlFrame::TokenRevoked));
             return Err(Lost {
+                cause: if is_revoked { Cause::TokenRevoked } else { Cause::Reconnect },
                 is_channel_alive: false,
                 ..Lost::connection(loss, CLOSE_NORMAL)
             });
         }
-        Ok(())
+        // It was said while the old channel was read to its end, and is not said again.
+        match said.map(|said| self.control(&said)) {
+            Some(Err(Pause::Over(lost))) => Err(lost),
+            _ => Ok(()),
+        }
     }
 
     /// Lets a held frame go its way.

@@ -1,6 +1,6 @@
 //! What a hand-over holds when the source stops or dies.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::rig::{Options, Rig, Say, with};
@@ -88,6 +88,44 @@ async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap
         );
     })
     .await;
+}
+
+/// What the service says of a channel's end.
+fn system(topic: &str) -> Say {
+    Say::Text(json!({"topicName": topic, "version": "2", "eventBody": {"channelId": "c2"}, "metadata": {}}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_successor_is_told_while_the_old_channel_closes_counts_once_it_has_taken_over() {
+    for (topic, cause) in [
+        ("v2.system.token_revoked.c2", Some("token_revoked")),
+        ("v2.system.no_longer_subscribed.c2", Some("reconnect")),
+        ("v2.system.socket_closing", None),
+    ] {
+        with(Options::living(LIFE_S * SECOND), |mut rig| async move {
+            let _session = rig.start();
+            standby(&rig).await;
+            // The overlap of two seconds has begun; the close behind it is not answered for five.
+            rig.say("c1", Say::Hang);
+            sleep(3 * SECOND).await;
+            rig.say("c2", system(topic));
+            if cause.is_some() {
+                // The close behind it says nothing of its own.
+                rig.say("c2", Say::Vanish);
+            }
+            let told = Instant::now();
+            rig.until(|_| rig.connections().len() >= 3).await;
+            rig.until(|status| status.subscribed).await;
+            assert_eq!(rig.connections(), ["c1", "c2", "c3"], "{topic}");
+            // Long before the end of its life would have it replaced.
+            assert!(told.elapsed() < 20 * SECOND, "{topic}: {:?}", told.elapsed());
+            let records = rig.pull();
+            let opened = records.iter().filter(|(_, name, _)| name == "gap_opened");
+            let causes: Vec<&str> = opened.filter_map(|(_, _, body)| body["cause"].as_str()).collect();
+            assert_eq!(causes, cause.into_iter().collect::<Vec<_>>(), "{topic}");
+        })
+        .await;
+    }
 }
 
 /// Milliseconds from the instant at which the paused clock of each life begins.
