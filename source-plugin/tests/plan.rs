@@ -170,7 +170,13 @@ fn the_adapters_file_gives_the_plan_that_its_source_part_gives_as_json() {
     let of_file = |text: &str, variables: &[(&str, &str)]| {
         std::fs::write(folder.path().join("genesys-kafka.toml"), text).unwrap();
         Command::new(env!("CARGO_BIN_EXE_genesys-source"))
-            .args(["plan", "--config", "genesys-kafka.toml", "--offline", "saved.json"])
+            .args([
+                "plan",
+                "--config",
+                "genesys-kafka.toml",
+                "--offline",
+                "saved.json",
+            ])
             .envs(variables.iter().copied())
             .current_dir(folder.path())
             .output()
@@ -191,7 +197,11 @@ fn the_adapters_file_gives_the_plan_that_its_source_part_gives_as_json() {
         "[\"Suport\"]",
     )];
     for (written, variables, place) in [
-        (written.replace("Support", "Suport"), &[][..], "genesys-kafka.toml:5"),
+        (
+            written.replace("Support", "Suport"),
+            &[][..],
+            "genesys-kafka.toml:5",
+        ),
         (
             written.to_owned(),
             &variable[..],
@@ -301,7 +311,10 @@ fn secrets_of_the_adapters_file_are_read_where_it_says_they_are() {
         (Some(0), String::new())
     );
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!((&shown["queues"], &shown["every_queue"]), (&json!(2), &json!(true)));
+    assert_eq!(
+        (&shown["queues"], &shown["every_queue"]),
+        (&json!(2), &json!(true))
+    );
     assert_eq!(run("another").status.code(), Some(77));
     // The spool is that of the service which runs by this file.
     assert!(!folder.path().join("kept").exists());

@@ -132,11 +132,11 @@ fn inject_gate(simulator: &Simulator, gate: &str) {
 }
 
 /// Deadlines that a busy machine keeps: what is late here is what the step makes late, so that no step leaves another gap
-/// than its own.
+/// than its own. A subscription that hangs counts after the grace, and is silent later than that.
 fn patient() -> Value {
     let mut changes = prompt();
     changes["keep_alive"] = json!({"ping_ms": 250, "silence_ms": 5_000});
-    changes["timeouts"] = json!({"connect_ms": 5_000, "login_ms": 5_000, "subscribe_grace_ms": 5_000});
+    changes["timeouts"] = json!({"connect_ms": 5_000, "login_ms": 5_000, "subscribe_grace_ms": 2_000});
     changes
 }
 

@@ -195,7 +195,12 @@ fn a_refused_query_is_said_in_the_record_and_the_feed_goes_on() {
 /// Takes the socket of a running adapter away while the history answers with these refusals first, and waits until the gap
 /// is closed; returns the record of that.
 fn filled_despite(rig: &Rig, process: &Process, refusals: u64, refusal: &str) -> Value {
-    let closings = |lines: &[Value]| lines.iter().filter(|line| line["record"]["type"] == "gap_closed").count();
+    let closings = |lines: &[Value]| {
+        lines
+            .iter()
+            .filter(|line| line["record"]["type"] == "gap_closed")
+            .count()
+    };
     let (simulator, before) = (rig.simulator(), closings(&printed(process)));
     // The next request sets the topics of the channel that is connected again, and the one behind it asks the history.
     let asked = simulator.counters().requests;
@@ -204,7 +209,10 @@ fn filled_despite(rig: &Rig, process: &Process, refusals: u64, refusal: &str) ->
         inject(simulator, &format!("api={first}-{last} {refusal}"));
     }
     let present = simulator.channels().pop().unwrap();
-    inject(simulator, &format!("channel={}:{} drop", present.number, present.sent + 10));
+    inject(
+        simulator,
+        &format!("channel={}:{} drop", present.number, present.sent + 10),
+    );
     until(process, "the gap is closed", |lines| closings(lines) > before);
     let lines = printed(process);
     let closed = lines.iter().rfind(|line| line["record"]["type"] == "gap_closed");
@@ -238,9 +246,16 @@ fn a_history_that_is_over_its_rate_is_asked_again_no_sooner_than_it_says_and_the
     let counters = rig.simulator().counters();
     assert_eq!((counters.early, counters.throttled), (0, 0), "{counters:?}");
     until(&process, "conversations of the history", |lines| {
-        lines.iter().any(|line| line["record"]["origin"]["backfill"] == true)
+        lines
+            .iter()
+            .any(|line| line["record"]["origin"]["backfill"] == true)
     });
-    assert!(process.lines(Stream::Stderr).iter().all(|line| !line.contains(UNREAD)));
+    assert!(
+        process
+            .lines(Stream::Stderr)
+            .iter()
+            .all(|line| !line.contains(UNREAD))
+    );
 }
 
 #[test]

@@ -192,7 +192,10 @@ fn a_planned_handover_costs_nothing_under_either_reading() {
         });
         let (outcome, gaps) = product.judged();
         assert_eq!(gaps, [], "{}", reading.name);
-        assert_eq!((outcome.unheard, outcome.lost_in_gaps, outcome.repeated), (0, 0, 0));
+        assert_eq!(
+            (outcome.unheard, outcome.lost_in_gaps, outcome.repeated),
+            (0, 0, 0)
+        );
     }
 }
 
@@ -206,7 +209,10 @@ fn a_channel_that_outlives_its_token_is_replaced_with_it_all_the_same_and_nothin
         assert!(counters.logins <= 2 * counters.channels_created, "{counters:?}");
         let (outcome, gaps) = product.judged();
         assert_eq!(gaps, [], "{}", reading.name);
-        assert_eq!((outcome.unheard, outcome.lost_in_gaps, outcome.repeated), (0, 0, 0));
+        assert_eq!(
+            (outcome.unheard, outcome.lost_in_gaps, outcome.repeated),
+            (0, 0, 0)
+        );
     }
 }
 
@@ -222,7 +228,10 @@ fn a_token_that_is_renewed_in_time_costs_nothing_though_any_token_would_do() {
     assert_eq!(product.rig.simulator().counters().logins, 2);
     let (outcome, gaps) = product.judged();
     assert_eq!(gaps, []);
-    assert_eq!((outcome.unheard, outcome.lost_in_gaps, outcome.repeated), (0, 0, 0));
+    assert_eq!(
+        (outcome.unheard, outcome.lost_in_gaps, outcome.repeated),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -304,7 +313,10 @@ fn a_wrong_client_is_told_as_such_and_ends_the_start_whatever_the_status() {
             .env("OAUTH_CLIENT_SECRET", "not-the-secret")
             .run(PATIENCE);
         assert_eq!(finished.status.code(), Some(77), "{status}");
-        let told = finished.stderr.iter().rfind(|line| line.starts_with("genesys-kafka: "));
+        let told = finished
+            .stderr
+            .iter()
+            .rfind(|line| line.starts_with("genesys-kafka: "));
         let told = without_address(told.unwrap(), rig.simulator());
         assert_eq!(
             told,
@@ -312,6 +324,11 @@ fn a_wrong_client_is_told_as_such_and_ends_the_start_whatever_the_status() {
             "{status}"
         );
         assert_eq!(rig.simulator().counters().logins, 1, "{status}: asked once");
-        assert!(finished.stderr.iter().all(|line| !line.contains("not-the-secret")));
+        assert!(
+            finished
+                .stderr
+                .iter()
+                .all(|line| !line.contains("not-the-secret"))
+        );
     }
 }

@@ -17,7 +17,8 @@ use super::types::{
     Webhook,
 };
 use super::{
-    Effective, Located, Merged, Origin, audit_rules, environment, file, rules, secrets, tls_files, webhook_rules,
+    Effective, Located, Merged, Origin, audit_rules, environment, file, rules, secrets, tls_files,
+    webhook_rules,
 };
 
 /// A value that a command-line flag sets.

@@ -22,10 +22,10 @@ mod webhook_rules;
 #[cfg(test)]
 mod example;
 
-use config_faults::layers::{Merged, environment, file};
-pub use config_faults::layers::{Located, Origin};
 pub use config_faults::layers::environment::PREFIX;
 pub use config_faults::layers::file::FILE_NAME;
+pub use config_faults::layers::{Located, Origin};
+use config_faults::layers::{Merged, environment, file};
 pub use config_faults::{SecretError, SecretPlace};
 pub use draft::{Draft, Faults, Inputs, Setting, in_order};
 pub use effective::Effective;

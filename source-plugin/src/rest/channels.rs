@@ -50,7 +50,9 @@ impl Verdict {
         let told = self.reason.as_deref().unwrap_or_default();
         let names = |permission: &str| {
             let words = told.split(|c: char| !c.is_alphanumeric() && c != ':');
-            words.map(|word| word.trim_matches(':')).any(|word| word == permission)
+            words
+                .map(|word| word.trim_matches(':'))
+                .any(|word| word == permission)
         };
         let missing = self.missing_permissions.iter().map(String::as_str);
         let missing: Vec<&str> = missing.filter(|permission| !names(permission)).collect();

@@ -67,7 +67,10 @@ impl Configuration {
             None => "{}".to_owned(),
             Some(config @ Value::Object(_)) => config.to_string(),
             Some(other) => {
-                let fault = Fault::new(PART.join("."), format!("expected table, found {}", type_name(other)));
+                let fault = Fault::new(
+                    PART.join("."),
+                    format!("expected table, found {}", type_name(other)),
+                );
                 faults.push(merged.located(fault));
                 String::new()
             }
@@ -138,7 +141,10 @@ mod tests {
     #[test]
     fn json_is_taken_as_it_stands_and_no_variable_over_it() {
         let variables = [("GENESYS_KAFKA__SOURCE__CONFIG__REGION", "eu-west-1")];
-        assert_eq!(config(read("c.json", "{\"region\":\"x\"}", &variables)), json!({"region": "x"}));
+        assert_eq!(
+            config(read("c.json", "{\"region\":\"x\"}", &variables)),
+            json!({"region": "x"})
+        );
         assert_eq!(Configuration::read(None, []).unwrap().unwrap().json, "{}");
         assert!(Configuration::read(Some("/nonexistent/c.json".as_ref()), []).is_err());
     }
@@ -152,12 +158,17 @@ mod tests {
         );
         assert_eq!(
             lines("", &[("GENESYS_KAFKA__SOURCE__CONFIG____X", "1")]),
-            ["environment variable GENESYS_KAFKA__SOURCE__CONFIG____X: the name leads to no key; write \
-              GENESYS_KAFKA__SECTION__KEY"]
+            [
+                "environment variable GENESYS_KAFKA__SOURCE__CONFIG____X: the name leads to no key; write \
+              GENESYS_KAFKA__SECTION__KEY"
+            ]
         );
         assert!(lines("[source", &[])[0].starts_with("c.toml:1: not TOML: "));
         let known = read("c.toml", "[source.config]\nregion = \"x\"\n", &[]).unwrap();
         let told = known.lines(&[Fault::new("region", "unknown")]).remove(0);
-        assert!(told.ends_with("c.toml:2: source.config.region: unknown"), "{told}");
+        assert!(
+            told.ends_with("c.toml:2: source.config.region: unknown"),
+            "{told}"
+        );
     }
 }

@@ -77,7 +77,9 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let since_us = answer.as_ref().map(|(_, answered_us)| *answered_us);
         // A close that we did not ask for may have been sent long before it was read.
         let complete_us = if is_read { now_us } else { old.wire.complete_us() };
-        if since_us.is_none_or(|since_us| complete_us < since_us) {
+        // The gap of a stop is told by whoever stops, of all channels at once.
+        let is_stop = lost.cause == Cause::Stopped;
+        if !is_stop && since_us.is_none_or(|since_us| complete_us < since_us) {
             let detail = lost.loss.detail.clone();
             self.absent(&old.topics, lost.cause, detail, complete_us);
             if let Some(since_us) = since_us {
@@ -97,7 +99,9 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             self.judge_rejected(answer.rejected, now_us);
         } else {
             self.request = subscribing;
-            self.enter(State::Subscribing);
+            if !is_stop {
+                self.enter(State::Subscribing);
+            }
         }
         let vacancy = self.begin_batch();
         let mut tail = switched.tail;
@@ -124,7 +128,11 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             let loss = Loss::new(LossKind::Eof, Some("both channels of a hand-over were lost"));
             let is_revoked = matches!(said, Some(ControlFrame::TokenRevoked));
             return Err(Lost {
-                cause: if is_revoked { Cause::TokenRevoked } else { Cause::Reconnect },
+                cause: if is_revoked {
+                    Cause::TokenRevoked
+                } else {
+                    Cause::Reconnect
+                },
                 is_channel_alive: false,
                 ..Lost::connection(loss, CLOSE_NORMAL)
             });
@@ -151,9 +159,11 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         }
     }
 
-    /// Takes what a standby holds at a stop, when the old channel is read no further.
-    pub(super) fn release_standby(&mut self) {
-        let loss = Loss::new(LossKind::Local, Some("stopped"));
-        let _over = self.succeed(Lost::connection(loss, CLOSE_NORMAL));
+    /// Takes what a standby holds when the old channel is read no further for a reason of our own.
+    pub(super) fn release_standby(&mut self, cause: Cause, loss: Loss) {
+        let _over = self.succeed(Lost {
+            cause,
+            ..Lost::connection(loss, CLOSE_NORMAL)
+        });
     }
 }

@@ -50,6 +50,49 @@ async fn a_drain_in_a_handover_resolves_what_is_held_even_without_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_in_a_handover_leaves_its_own_gap_alone_from_what_is_certain_of_the_old_channel() {
+    for is_subscribed in [true, false] {
+        with(Options::living(LIFE_S * SECOND), |mut rig| async move {
+            let _session = rig.start();
+            rig.until(|status| status.subscribed).await;
+            rig.until(|_| rig.connections().len() == 2).await;
+            // From here on nothing is known of what it reads and sends.
+            rig.say("c1", Say::Hang);
+            let certain = Instant::now();
+            if is_subscribed {
+                rig.until(|_| rig.subscriptions().len() == 2).await;
+                sleep(2 * SECOND).await;
+            } else {
+                sleep(SECOND / 100).await;
+                assert_eq!(rig.subscriptions().len(), 1, "the answer is under way");
+            }
+            let apart_ms = certain.elapsed().as_millis();
+            rig.command(Command::Drain);
+            rig.ending().await;
+            let records = rig.taken();
+            let opened: Vec<&Value> = records
+                .iter()
+                .filter(|(_, name, _)| name == "gap_opened")
+                .map(|(_, _, body)| body)
+                .collect();
+            let [stopped] = opened[..] else {
+                panic!("{opened:#?}");
+            };
+            assert_eq!(stopped["cause"], "stopped");
+            let (from_ms, told_ms) = (
+                since_the_beginning_ms(&stopped["from"]),
+                since_the_beginning_ms(&stopped["detectedAt"]),
+            );
+            assert!(
+                u128::from(told_ms - from_ms) >= apart_ms,
+                "{from_ms} to {told_ms}, hung for {apart_ms} ms"
+            );
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap() {
     let storage = FaultyStorage::default();
     let spooled = || Options {
