@@ -1,4 +1,4 @@
-//! What both sides ask of a configuration: every fault against its JSON Schema in one pass, secrets, authorities.
+//! What both sides ask of a configuration: where it is written, every fault against its JSON Schema, secrets, authorities.
 //!
 //! Responsible for turning validation errors into lines that a person can act on: the path of the place, what is
 //! wrong there, the nearest known key or word. Refuses to echo what may be a secret: a message names types, limits
@@ -9,6 +9,7 @@ pub mod authorities;
 mod branch;
 mod fault;
 mod known;
+pub mod layers;
 mod path;
 mod pipe;
 mod secret;

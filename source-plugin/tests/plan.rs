@@ -163,6 +163,65 @@ fn each_refusal_is_a_line_and_ends_with_78() {
     }
 }
 
+#[test]
+fn the_adapters_file_gives_the_plan_that_its_source_part_gives_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("saved.json"), directory().to_string()).unwrap();
+    let of_file = |text: &str, variables: &[(&str, &str)]| {
+        std::fs::write(folder.path().join("genesys-kafka.toml"), text).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_genesys-source"))
+            .args([
+                "plan",
+                "--config",
+                "genesys-kafka.toml",
+                "--offline",
+                "saved.json",
+            ])
+            .envs(variables.iter().copied())
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let written = "[source.config]\nregion = \"us-east-1\"\nclient_secret = { env = \"OAUTH_CLIENT_SECRET\" }\n\
+        [source.config.subscription]\nqueues = [\"Support\"]\n[kafka]\nbootstrap_servers = \"k:9092\"\n";
+    let shown = of_file(written, &[]);
+    assert_eq!(
+        (shown.status.code(), text(&shown.stderr)),
+        (Some(0), String::new())
+    );
+    let as_json = plan(&config(&json!({"queues": ["Support"]})), &directory(), &[]);
+    assert_eq!(text(&shown.stdout), text(&as_json.stdout));
+
+    let variable = [(
+        "GENESYS_KAFKA__SOURCE__CONFIG__SUBSCRIPTION__QUEUES",
+        "[\"Suport\"]",
+    )];
+    for (written, variables, place) in [
+        (
+            written.replace("Support", "Suport"),
+            &[][..],
+            "genesys-kafka.toml:5",
+        ),
+        (
+            written.to_owned(),
+            &variable[..],
+            "environment variable GENESYS_KAFKA__SOURCE__CONFIG__SUBSCRIPTION__QUEUES",
+        ),
+    ] {
+        let refused = of_file(&written, variables);
+        assert_eq!(
+            (refused.status.code(), text(&refused.stderr)),
+            (
+                Some(78),
+                format!(
+                    "genesys-source: {place}: source.config.subscription.queues[0]: no queue that the OAuth client may read is \
+                     called \"Suport\"; did you mean `Support`? write its name as Genesys Cloud shows it, or its id\n"
+                )
+            )
+        );
+    }
+}
+
 /// A small contact centre that says nothing by itself.
 fn centre(missing_permissions: &[&str]) -> Simulator {
     let mut options = Options::default();
@@ -220,6 +279,45 @@ fn what_is_read_over_the_api_and_saved_gives_the_same_plan_offline() {
     );
     assert_eq!(text(&offline.stdout), text(&online.stdout));
     assert_eq!(simulator.counters().requests, requests);
+}
+
+#[test]
+fn secrets_of_the_adapters_file_are_read_where_it_says_they_are() {
+    let (simulator, folder) = (centre(&[]), tempfile::tempdir().unwrap());
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "sim-secret\n").unwrap();
+    std::fs::write(
+        folder.path().join("genesys-kafka.toml"),
+        format!(
+            "[source.config]\nregion = \"us-east-1\"\nclient_id = {{ env = \"PLANNERS_ID\" }}\n\
+             client_secret = {{ file = \"secret\" }}\nendpoints = {{ login = \"{}\", api = \"{}\" }}\n\
+             [source.config.spool]\ndir = \"kept\"\n[delivery]\nto = \"lines\"\n",
+            simulator.login_url(),
+            simulator.api_url()
+        ),
+    )
+    .unwrap();
+    let run = |id: &str| {
+        Command::new(env!("CARGO_BIN_EXE_genesys-source"))
+            .args(["plan", "--config", "genesys-kafka.toml", "--json"])
+            .env("PLANNERS_ID", id)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let shown = run("sim-client");
+    assert_eq!(
+        (shown.status.code(), text(&shown.stderr)),
+        (Some(0), String::new())
+    );
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(
+        (&shown["queues"], &shown["every_queue"]),
+        (&json!(2), &json!(true))
+    );
+    assert_eq!(run("another").status.code(), Some(77));
+    // The spool is that of the service which runs by this file.
+    assert!(!folder.path().join("kept").exists());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reconnects: forced closes of every kind while events flow, and what the records say about each.
 
 use genesys_source::record::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 use simulator::{MalformedShape, Simulator, Trigger};
 use support::plugin;
 
@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
     step("offence fragmented-control", PROTOCOL),
     step("close 1009", closed!(1009)),
     (&["connect refuse 500"], "close 1010", closed!(1010)),
-    step("silence 4000", SILENCE),
+    step("silence 20000", SILENCE),
     step("drop", EOF),
     (
         &["connect refuse 401", "login refuse 401"],
@@ -61,7 +61,7 @@ const STEPS: &[Step] = &[
         closed!(1012),
     ),
     step("close 1013 try again later", closed!(1013)),
-    step("stall 4000", SILENCE),
+    step("stall 20000", SILENCE),
     (&["connect refuse 401", "login refuse 429"], "drop", EOF),
     step("reset", RESET),
     step("offence invalid-utf8", PROTOCOL),
@@ -131,6 +131,15 @@ fn inject_gate(simulator: &Simulator, gate: &str) {
     inject(simulator, &format!("{place}={} {action}", turns + 1));
 }
 
+/// Deadlines that a busy machine keeps: what is late here is what the step makes late, so that no step leaves another gap
+/// than its own. A subscription that hangs counts after the grace, and is silent later than that.
+fn patient() -> Value {
+    let mut changes = prompt();
+    changes["keep_alive"] = json!({"ping_ms": 250, "silence_ms": 5_000});
+    changes["timeouts"] = json!({"connect_ms": 5_000, "login_ms": 5_000, "subscribe_grace_ms": 2_000});
+    changes
+}
+
 #[test]
 fn fifty_forced_closes_of_every_kind_lose_nothing_outside_their_gaps() {
     assert!(STEPS.len() >= 50);
@@ -142,7 +151,7 @@ fn fifty_forced_closes_of_every_kind_lose_nothing_outside_their_gaps() {
         options.pause_when_alone = true;
     });
     let folder = tempfile::tempdir().unwrap();
-    let mut host = Host::open(&config(&simulator, folder.path(), prompt()));
+    let mut host = Host::open(&config(&simulator, folder.path(), patient()));
     let mut expected = Vec::new();
     for (gates, close, recorded) in STEPS {
         let events = host.count(Kind::Event);

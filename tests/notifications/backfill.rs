@@ -6,11 +6,15 @@ use genesys_source::record::Kind;
 use jsonschema::Validator;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use simulator::Simulator;
 use support::host::{Host, Pulled, inject, truth};
 use support::{Process, Rig, Stream, wait_until, workspace_root};
 
 use crate::proofs::frames;
 use crate::scene::{PATIENCE, Scene};
+
+/// What the log says of a history that cannot be read.
+const UNREAD: &str = "gaps are not filled: the history cannot be read";
 
 /// A contact centre in which much happens; the OAuth client lacks these permissions.
 fn busy(forbidden: &[&str]) -> Scene {
@@ -152,11 +156,11 @@ fn nothing_is_asked_unless_it_is_configured() {
         (&closed["backfilled"], &closed["backfill"]["outcome"]),
         (&json!(false), &json!("off"))
     );
-    assert_eq!(refused(&scene), 0, "the history was asked");
+    assert_eq!(refused(&scene.simulator), 0, "the history was asked");
 }
 
-fn refused(scene: &Scene) -> usize {
-    let lines = truth(&scene.simulator, simulator::Kind::Refused);
+fn refused(simulator: &Simulator) -> usize {
+    let lines = truth(simulator, simulator::Kind::Refused);
     let asked = |line: &&simulator::TruthLine| {
         line.detail
             .as_deref()
@@ -182,10 +186,93 @@ fn a_refused_query_is_said_in_the_record_and_the_feed_goes_on() {
         reason.contains("missing permission analytics:conversationDetail:view"),
         "{reason}"
     );
-    assert_eq!(refused(&scene), 1, "asked once");
+    assert_eq!(refused(&scene.simulator), 1, "asked once");
     let before = host.count(Kind::Event);
     host.until("the feed goes on", |host| host.count(Kind::Event) > before + 100);
     host.drain();
+}
+
+/// Takes the socket of a running adapter away while the history answers with these refusals first, and waits until the gap
+/// is closed; returns the record of that.
+fn filled_despite(rig: &Rig, process: &Process, refusals: u64, refusal: &str) -> Value {
+    let closings = |lines: &[Value]| {
+        lines
+            .iter()
+            .filter(|line| line["record"]["type"] == "gap_closed")
+            .count()
+    };
+    let (simulator, before) = (rig.simulator(), closings(&printed(process)));
+    // The next request sets the topics of the channel that is connected again, and the one behind it asks the history.
+    let asked = simulator.counters().requests;
+    if refusals > 0 {
+        let (first, last) = (asked + 2, asked + 1 + refusals);
+        inject(simulator, &format!("api={first}-{last} {refusal}"));
+    }
+    let present = simulator.channels().pop().unwrap();
+    inject(
+        simulator,
+        &format!("channel={}:{} drop", present.number, present.sent + 10),
+    );
+    until(process, "the gap is closed", |lines| closings(lines) > before);
+    let lines = printed(process);
+    let closed = lines.iter().rfind(|line| line["record"]["type"] == "gap_closed");
+    closed.unwrap()["record"].clone()
+}
+
+/// The adapter as a process that asks the history, once it delivers; events go to standard output.
+fn filling() -> (Rig, Process) {
+    let mut options = simulator::Options::default();
+    options.notifications.updates_per_s = 100;
+    let rig = Rig::new(options)
+        .over_notifications()
+        .set("delivery.to", "lines")
+        .set("source.config.backfill", "conversations");
+    let process = rig.start();
+    until(&process, "events", |lines| lines.len() > 50);
+    (rig, process)
+}
+
+#[test]
+fn a_history_that_is_over_its_rate_is_asked_again_no_sooner_than_it_says_and_then_fills_the_gap() {
+    let (rig, process) = filling();
+    // Twice is waited for inside the call, a third time by whoever made it.
+    let closed = filled_despite(&rig, &process, 3, "refuse 429 1");
+    assert_eq!(
+        (&closed["backfilled"], &closed["backfill"]["outcome"]),
+        (&json!(true), &json!("complete")),
+        "{closed}"
+    );
+    assert_eq!(refused(rig.simulator()), 3);
+    let counters = rig.simulator().counters();
+    assert_eq!((counters.early, counters.throttled), (0, 0), "{counters:?}");
+    until(&process, "conversations of the history", |lines| {
+        lines
+            .iter()
+            .any(|line| line["record"]["origin"]["backfill"] == true)
+    });
+    assert!(
+        process
+            .lines(Stream::Stderr)
+            .iter()
+            .all(|line| !line.contains(UNREAD))
+    );
+}
+
+#[test]
+fn a_history_that_fails_again_and_again_is_told_once_until_it_has_been_read() {
+    let (rig, process) = filling();
+    let told = || {
+        let lines = process.lines(Stream::Stderr);
+        lines.iter().filter(|line| line.contains(UNREAD)).count()
+    };
+    // How often it was said by then, after each gap.
+    for (refusals, times) in [(1, 1), (1, 1), (0, 1), (1, 2)] {
+        let closed = filled_despite(&rig, &process, refusals, "refuse 403");
+        let outcome = if refusals > 0 { "failed" } else { "complete" };
+        assert_eq!(closed["backfill"]["outcome"], outcome, "{closed}");
+        assert_eq!(told(), times);
+    }
+    assert_eq!(refused(rig.simulator()), 3, "asked once for each gap");
 }
 
 /// Every record that a process has printed, parsed.

@@ -10,7 +10,7 @@ use crate::proofs::{frames, gaps, reconcile};
 use crate::scene::{PATIENCE, Scene, topics};
 
 /// Time between two publications on all topics.
-const PACE: Duration = Duration::from_millis(20);
+pub(crate) const PACE: Duration = Duration::from_millis(20);
 
 /// Pulls until it is time for the next publication.
 pub(crate) fn pace(host: &mut Host) {

@@ -16,6 +16,7 @@ mod isolation;
 mod limits;
 mod losses;
 mod proofs;
+mod readings;
 mod scene;
 mod tokens;
 mod trust;

@@ -116,8 +116,13 @@ pub(crate) struct Outcome {
 /// Demands that everything that happened is delivered, or lies inside a gap that names its topic; that nothing is delivered
 /// that was never sent; and that each topic keeps its order. `strangers` are connections of other clients.
 pub(crate) fn reconcile(host: &Host, simulator: &Simulator, strangers: &[u64]) -> Outcome {
-    let delivered = events(&host.records);
-    let gaps = gaps(&host.records);
+    reconcile_records(&host.records, simulator, strangers)
+}
+
+/// The same of records that came another way.
+pub(crate) fn reconcile_records(records: &[Pulled], simulator: &Simulator, strangers: &[u64]) -> Outcome {
+    let delivered = events(records);
+    let gaps = gaps(records);
     let happened = happened(simulator, strangers);
     let mut outcome = Outcome {
         sent: happened.sent.len(),

@@ -56,7 +56,10 @@ fn tokens_that_live_for_seconds_make_no_storm_and_what_they_cost_names_them() {
         options.notifications.updates_per_s = 0;
     });
     let all = topics(3);
-    let mut host = Host::open(&scene.config(&json!({"topics": all})));
+    let mut config = scene.config(&json!({"topics": all}));
+    // Nothing is silent here: only a token's end may end a channel, however busy the machine is.
+    config["keep_alive"]["silence_ms"] = json!(35_000);
+    let mut host = Host::open(&config);
     until_subscribed(&mut host);
     load(&mut host, &scene.simulator, &all, |_| {
         scene.simulator.counters().channels_created >= 5
@@ -68,7 +71,9 @@ fn tokens_that_live_for_seconds_make_no_storm_and_what_they_cost_names_them() {
     // The hand-over begins with the end of the token, so either may be first.
     assert!(found.iter().all(|gap| gap.cause == "token_revoked"), "{found:#?}");
     let counters = scene.simulator.counters();
-    assert!(counters.logins <= counters.channels_created + 3, "{counters:?}");
+    // A token lives shorter than the set-up of a channel may take, so that each attempt logs in; and an end costs two of
+    // them where the old channel is lost while its successor is asked for.
+    assert!(counters.logins <= 2 * counters.channels_created, "{counters:?}");
     assert!(counters.requests <= 3 * counters.channels_created, "{counters:?}");
 }
 

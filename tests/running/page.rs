@@ -6,7 +6,7 @@ use std::path::Path;
 use support::workspace_root;
 
 /// Every state, and the module here, or the test elsewhere, that holds it.
-const STATES: [(&str, &str); 44] = [
+const STATES: [(&str, &str); 45] = [
     ("broker gone", "running/broker.rs"),
     (
         "too few replicas in sync (`min.insync.replicas`), a partition without leader, no coordinator of transactions",

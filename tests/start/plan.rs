@@ -30,8 +30,8 @@ fn unread(host: &str) -> String {
 
 fn refused() -> String {
     format!(
-        "source failed: AUTH: none of the topics is permitted; the first: missing the permission {CONVERSATIONS}: missing \
-         permission {CONVERSATIONS}; add what is missing to a role of the OAuth client, in the divisions concerned"
+        "source failed: AUTH: none of the topics is permitted; the first: missing the permission {CONVERSATIONS}; \
+         add what is missing to a role of the OAuth client, in the divisions concerned"
     )
 }
 

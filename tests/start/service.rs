@@ -14,6 +14,8 @@ pub(crate) fn expected() -> Vec<String> {
         login("h:1", &format!("invalid HTTP version parsed{PERHAPS_TLS}")),
         socket("h:1", NO_TLS),
         no_socket("h:1"),
+        api("h:1"),
+        streaming("h:1"),
     ];
     let ends = reasons.map(|reason| gave_up(&reason));
     cases("/not.pem", "/pipe")
@@ -86,6 +88,16 @@ fn no_socket(host: &str) -> String {
     )
 }
 
+fn api(host: &str) -> String {
+    format!(
+        "GET /api/v2/routing/queues at {host}: no answer: {REFUSED}; check the network, region and endpoints.api"
+    )
+}
+
+fn streaming(host: &str) -> String {
+    format!("cannot connect to {host}: {REFUSED}; check the network, region and endpoints.streaming")
+}
+
 /// A rig whose source gives up after two attempts.
 fn rig() -> Rig {
     Rig::new(Options::default())
@@ -125,4 +137,18 @@ fn a_service_that_is_away_or_speaks_the_other_protocol_is_told_with_the_mend() {
     fails(&to, &socket(&plain, NO_TLS));
     let to = to.set("source.config.endpoints.events", format!("ws://{encrypted}/ws"));
     fails(&to, &no_socket(&encrypted));
+}
+
+#[test]
+fn an_api_or_sockets_of_channels_that_are_away_are_told_with_their_setting() {
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let to = || rig().over_notifications();
+    fails(
+        &to().set("source.config.endpoints.api", format!("http://{nobody}")),
+        &api(&nobody),
+    );
+    fails(
+        &to().set("source.config.endpoints.streaming", format!("ws://{nobody}")),
+        &streaming(&nobody),
+    );
 }

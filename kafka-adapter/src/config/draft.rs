@@ -10,14 +10,16 @@ use config_faults::Fault;
 use serde_json::{Map, Value};
 
 use super::listen::Listen;
-use super::origin::{Located, Merged, Origin};
 use super::raw::{self, Raw};
 use super::target::Target;
 use super::types::{
     Audit, AuditTo, Config, Control, DeadLetter, Delivery, Destination, Kafka, Operations, Source, Topics,
     Webhook,
 };
-use super::{Effective, audit_rules, environment, file, rules, secrets, tls_files, webhook_rules};
+use super::{
+    Effective, Located, Merged, Origin, audit_rules, environment, file, rules, secrets, tls_files,
+    webhook_rules,
+};
 
 /// A value that a command-line flag sets.
 #[derive(Clone, Debug, PartialEq)]

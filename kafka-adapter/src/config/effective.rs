@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{Faults, in_order};
 use super::mask;
-use super::origin::{Merged, Origin};
+use super::{Merged, Origin};
 
 /// The sections in the order of the documentation; another one comes after them.
 const SECTIONS: [&str; 8] = [

@@ -5,9 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::origin::Merged;
 use super::raw::Raw;
-use super::{Draft, Inputs, Setting, file};
+use super::{Draft, Inputs, Merged, Setting, file};
 
 const EXAMPLE: &str = include_str!("../../../genesys-kafka.example.toml");
 const PLUGIN_SCHEMA: &str = include_str!("../../../schemas/source-config.schema.json");

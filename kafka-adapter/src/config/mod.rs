@@ -6,12 +6,9 @@
 mod audit_rules;
 mod draft;
 mod effective;
-mod environment;
 mod exposed;
-mod file;
 mod listen;
 pub mod mask;
-mod origin;
 mod owned;
 mod properties;
 mod raw;
@@ -25,14 +22,15 @@ mod webhook_rules;
 #[cfg(test)]
 mod example;
 
+pub use config_faults::layers::environment::PREFIX;
+pub use config_faults::layers::file::FILE_NAME;
+pub use config_faults::layers::{Located, Origin};
+use config_faults::layers::{Merged, environment, file};
 pub use config_faults::{SecretError, SecretPlace};
 pub use draft::{Draft, Faults, Inputs, Setting, in_order};
 pub use effective::Effective;
-pub use environment::PREFIX;
 pub use exposed::{exposed, warn_of_exposed};
-pub use file::FILE_NAME;
 pub use listen::{Listen, ListenError};
-pub use origin::{Located, Origin};
 pub use owned::{OWNED, Owned};
 pub use raw::schema;
 pub use target::{Target, TargetError};

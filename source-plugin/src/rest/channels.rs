@@ -44,6 +44,28 @@ pub(crate) struct Verdict {
     pub(crate) missing_permissions: Vec<String>,
 }
 
+impl Verdict {
+    /// Says in one line why the topic is rejected; what the platform's own words name is not named again.
+    pub(crate) fn rejection(&self) -> String {
+        let told = self.reason.as_deref().unwrap_or_default();
+        let names = |permission: &str| {
+            let words = told.split(|c: char| !c.is_alphanumeric() && c != ':');
+            words
+                .map(|word| word.trim_matches(':'))
+                .any(|word| word == permission)
+        };
+        let missing = self.missing_permissions.iter().map(String::as_str);
+        let missing: Vec<&str> = missing.filter(|permission| !names(permission)).collect();
+        let missing = missing.join(", ");
+        match (told, missing.as_str()) {
+            ("", "") => "the platform gives no reason".to_owned(),
+            ("", missing) => format!("missing permission {missing}"),
+            (told, "") => told.to_owned(),
+            (told, missing) => format!("{told}: missing permission {missing}"),
+        }
+    }
+}
+
 /// A topic that can be subscribed to, with `{id}` in place of an id.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -296,5 +318,43 @@ mod tests {
         assert!(topic.requires_permissions.is_empty() && !topic.requires_current_user);
         let bare: AvailableTopic = serde_json::from_str(r#"{"id":"x"}"#).unwrap();
         assert_eq!((bare.id.as_str(), bare.visibility), ("x", None));
+    }
+
+    #[test]
+    fn a_rejection_names_each_missing_permission_once() {
+        let cases: [(Option<&str>, &[&str], &str); 7] = [
+            (None, &[], "the platform gives no reason"),
+            (
+                None,
+                &["a:b:view", "c:d:view"],
+                "missing permission a:b:view, c:d:view",
+            ),
+            (Some("no"), &[], "no"),
+            (
+                Some("not in your divisions"),
+                &["a:b:view"],
+                "not in your divisions: missing permission a:b:view",
+            ),
+            (Some("it lacks: a:b:view."), &["a:b:view"], "it lacks: a:b:view."),
+            (
+                Some("it lacks a:b:view"),
+                &["a:b:view", "c:d:view"],
+                "it lacks a:b:view: missing permission c:d:view",
+            ),
+            (
+                Some("it lacks a:b:viewAll"),
+                &["a:b:view"],
+                "it lacks a:b:viewAll: missing permission a:b:view",
+            ),
+        ];
+        for (reason, missing, expected) in cases {
+            let verdict = Verdict {
+                topic: "v2.users.u.presence".to_owned(),
+                is_permitted: false,
+                reason: reason.map(str::to_owned),
+                missing_permissions: missing.iter().map(|&missing| missing.to_owned()).collect(),
+            };
+            assert_eq!(verdict.rejection(), expected);
+        }
     }
 }

@@ -99,7 +99,7 @@ pub(crate) struct Session<L, R> {
     /// Read, but not admitted for want of room.
     /// The frame that did not fit, and when it was received.
     held: Option<(Received, i64)>,
-    /// When the last subscription was sent.
+    /// When the last subscription was sent or, once there is a sign of it, had arrived.
     subscription_sent_at: Option<Instant>,
     /// Since when the current connection has been subscribed.
     subscribed_at: Option<Instant>,
@@ -247,7 +247,11 @@ impl<L: Link, R: Rng> Session<L, R> {
         if self.subscribed_at.is_some() || self.socket.is_none() {
             return;
         }
-        self.subscribed_at = Some(Instant::now());
+        let now = Instant::now();
+        // By now the server has the request. The way there may have taken longer than that of the next one will, and the
+        // server measures between the two ends.
+        self.subscription_sent_at = Some(now);
+        self.subscribed_at = Some(now);
         self.intake.status.enter(State::Subscribed);
         self.intake.listening(now_us);
         self.intake.mark_alive(now_us);

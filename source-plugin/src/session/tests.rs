@@ -424,6 +424,28 @@ async fn silence_is_noticed_after_the_deadline_and_pings_keep_a_quiet_connection
 }
 
 #[tokio::test(start_paused = true)]
+async fn subscriptions_keep_their_distance_from_when_the_last_one_had_arrived() {
+    with(Options::default(), |mut rig| async move {
+        let (first, second) = (rig.connection(), rig.connection());
+        let _session = rig.start();
+        let (mut server, _) = rig.accept(first).await;
+        // The server may have had it as late as this.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.send(text(&json!({"type": "subscribed"}))).await.unwrap();
+        let arrived = Instant::now();
+        rig.until(|status| status.subscribed).await;
+        drop(server);
+        let (_server, _) = rig.accept(second).await;
+        assert!(
+            arrived.elapsed() >= Duration::from_secs(2),
+            "{:?}",
+            arrived.elapsed()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_acknowledgement_the_subscription_counts_after_the_grace() {
     with(Options::default(), |mut rig| async move {
         let first = rig.connection();

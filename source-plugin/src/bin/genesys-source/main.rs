@@ -4,6 +4,7 @@
 //! Invariant: 0 for success (a reader that closed the pipe included), 64 for wrong usage, 78 where `spool` finds none
 //! or `plan` faults, 77 and 69 where `plan` is refused or gets no answer, 1 for anything else.
 
+mod configuration;
 mod explain;
 mod frame_reader;
 mod plan;

@@ -19,6 +19,7 @@ use genesys_source::secret::ProcessEnvironment;
 use plugin_abi::status;
 use serde_json::{Value, json};
 
+use crate::configuration::Configuration;
 use crate::tail::in_memory;
 
 /// Exit code for a configuration or a saved directory that is at fault.
@@ -54,7 +55,10 @@ const CALLS_A_MINUTE: f64 = 300.0;
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Source configuration as JSON, with transport = "notifications"; offline neither region nor credentials need be there
+    /// The adapter's file, genesys-kafka.toml, or [source.config] alone as JSON, with transport = "notifications"
+    ///
+    /// Of a file that ends in .toml [source.config] is read, and the variables GENESYS_KAFKA__SOURCE__CONFIG__KEY over it.
+    /// Offline neither region nor credentials need be there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Read what the platform told of queues, users, groups and divisions from a file, after schemas/directory.schema.json,
@@ -74,22 +78,28 @@ pub(crate) struct Arguments {
 /// # Errors
 /// If a file cannot be read, or standard output cannot be written.
 pub(crate) fn run(arguments: &Arguments, mut out: impl Write) -> anyhow::Result<ExitCode> {
-    let config = arguments.config.as_deref().map_or(Ok("{}".to_owned()), read)?;
-    let wishes = match Config::wishes(&config) {
+    let config = match Configuration::read(arguments.config.as_deref(), std::env::vars_os())? {
+        Ok(config) => config,
+        Err(lines) => return Ok(refuse(&lines)),
+    };
+    let wishes = match Config::wishes(&config.json) {
         Ok(wishes) => wishes,
-        Err(faults) => return Ok(refuse("", &faults)),
+        Err(faults) => return Ok(refuse(&config.lines(&faults))),
     };
     let directory = match &arguments.offline {
         Some(saved) => match Directory::parse(&read(saved)?) {
             Ok(directory) => directory,
-            Err(faults) => return Ok(refuse(&format!("{}: ", saved.display()), &faults)),
+            Err(faults) => {
+                let line = |fault: &Fault| format!("{}: {fault}", saved.display());
+                return Ok(refuse(&faults.iter().map(line).collect::<Vec<_>>()));
+            }
         },
-        None => match Config::parse(&in_memory(&config), &ProcessEnvironment) {
+        None => match Config::parse(&in_memory(&config.json), &ProcessEnvironment) {
             Ok(config) => match lookup::read(&config, READING) {
                 Ok(directory) => directory,
                 Err(ending) => return Ok(unread(&ending)),
             },
-            Err(faults) => return Ok(refuse("", &faults)),
+            Err(faults) => return Ok(refuse(&config.lines(&faults))),
         },
     };
     if let Some(path) = &arguments.save {
@@ -97,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments, mut out: impl Write) -> anyhow::Result<
     }
     let plan = match plan(&wishes, &directory) {
         Ok(plan) => plan,
-        Err(faults) => return Ok(refuse("", &faults)),
+        Err(faults) => return Ok(refuse(&config.lines(&faults))),
     };
     let calls = calls(&wishes, &directory, &plan);
     if arguments.json {
@@ -133,9 +143,9 @@ fn unread(ending: &Ending) -> ExitCode {
     })
 }
 
-fn refuse(before: &str, faults: &[Fault]) -> ExitCode {
-    for fault in faults {
-        eprintln!("genesys-source: {before}{fault}");
+fn refuse(lines: &[String]) -> ExitCode {
+    for line in lines {
+        eprintln!("genesys-source: {line}");
     }
     ExitCode::from(FAULTS)
 }

@@ -254,6 +254,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
                     | ControlFrame::ChannelGone
                     | ControlFrame::SocketClosing => {
                         let loss = Loss::new(LossKind::Refused, Some(control.name()));
+                        self.holding()?.said = Some(control);
                         Some(self.standby_lost(&Failure::from(&loss)))
                     }
                     _ => None,

@@ -135,9 +135,11 @@ impl<P: Platform, R: Rng> Listener<P, R> {
 
     /// Lets nothing that has been read be lost; returns the sockets.
     fn finish(mut self) -> Vec<Wire> {
-        self.release_standby();
-        self.admit_pending_unbounded();
+        // What is certain of the channel that is read: the gap of the stop begins there, also where a successor is about to
+        // take over.
         let complete_us = self.complete_us();
+        self.release_standby(Cause::Stopped, Loss::new(LossKind::Local, Some("stopped")));
+        self.admit_pending_unbounded();
         let mut board = self.shared.borrow_mut();
         board.polled(self.number, None, complete_us);
         board.intake.publish();
@@ -272,7 +274,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         };
         let has_let_go = self.has_let_go();
         // What a standby holds has been read, so it is not lost.
-        self.release_standby();
+        self.release_standby(lost.cause, lost.loss.clone());
         (self.standby, self.request) = (None, None);
         let Some(attached) = self.attached.take() else {
             return (broken, false);

@@ -37,16 +37,9 @@ pub(crate) struct Rejected {
 
 impl From<Verdict> for Rejected {
     fn from(verdict: Verdict) -> Self {
-        let missing = verdict.missing_permissions.join(", ");
-        let reason = match (verdict.reason, missing.is_empty()) {
-            (Some(reason), true) => reason,
-            (Some(reason), false) => format!("{reason}: missing permission {missing}"),
-            (None, false) => format!("missing permission {missing}"),
-            (None, true) => "the platform gives no reason".to_owned(),
-        };
         Self {
+            reason: verdict.rejection(),
             topic: verdict.topic,
-            reason,
         }
     }
 }

@@ -357,7 +357,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
     }
 
     /// Does what a frame of the authoritative channel asks for.
-    fn control(&mut self, control: &ControlFrame) -> Result<(), Pause> {
+    pub(super) fn control(&mut self, control: &ControlFrame) -> Result<(), Pause> {
         let over = |cause, reason, is_channel_alive| {
             Err(Pause::Over(Lost {
                 cause,

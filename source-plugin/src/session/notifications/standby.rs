@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::platform::{Answer, Channel, Platform};
 use super::wire::Wire;
 use crate::config::KeepAlive;
+use crate::decode::ControlFrame;
 use crate::handover::{Handover, Key, Next, Side};
 use crate::session::failure::Failure;
 use crate::transport::socket::{Loss, Received, Socket};
@@ -76,6 +77,8 @@ pub(super) struct Holding {
     overlap: Duration,
     /// It is lost, and the old channel is being read to its end: its loss is met again after the switch.
     pub(super) is_broken: bool,
+    /// What the service has said of its end.
+    pub(super) said: Option<ControlFrame>,
     /// What did not fit any more; nothing is read behind it.
     pub(super) overflow: Option<(Key, HeldFrame)>,
     _permit: OwnedSemaphorePermit,
@@ -150,6 +153,7 @@ impl Holding {
             patient_until: None,
             overlap: bounds.overlap,
             is_broken: false,
+            said: None,
             overflow: None,
             _permit: opened.permit,
         }

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::listener::Listener;
 use super::parts::{Attached, Lost, Pending};
 use super::platform::Platform;
+use super::reading::Pause;
 use super::standby::{HeldFrame, Holding, Standby};
 use crate::admission::Room;
+use crate::decode::ControlFrame;
 use crate::gap::{Cause, LossKind};
 use crate::handover::{OldEnd, Verdict};
 use crate::session::CLOSE_NORMAL;
@@ -54,6 +56,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             subscribing,
             answer,
             overflow,
+            said,
             ..
         } = holding;
         let end = if is_read { OldEnd::Read } else { OldEnd::Died };
@@ -74,7 +77,9 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         let since_us = answer.as_ref().map(|(_, answered_us)| *answered_us);
         // A close that we did not ask for may have been sent long before it was read.
         let complete_us = if is_read { now_us } else { old.wire.complete_us() };
-        if since_us.is_none_or(|since_us| complete_us < since_us) {
+        // The gap of a stop is told by whoever stops, of all channels at once.
+        let is_stop = lost.cause == Cause::Stopped;
+        if !is_stop && since_us.is_none_or(|since_us| complete_us < since_us) {
             let detail = lost.loss.detail.clone();
             self.absent(&old.topics, lost.cause, detail, complete_us);
             if let Some(since_us) = since_us {
@@ -94,7 +99,9 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             self.judge_rejected(answer.rejected, now_us);
         } else {
             self.request = subscribing;
-            self.enter(State::Subscribing);
+            if !is_stop {
+                self.enter(State::Subscribing);
+            }
         }
         let vacancy = self.begin_batch();
         let mut tail = switched.tail;
@@ -119,12 +126,22 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         self.note_polled(Some(now_us));
         if is_dead {
             let loss = Loss::new(LossKind::Eof, Some("both channels of a hand-over were lost"));
+            let is_revoked = matches!(said, Some(ControlFrame::TokenRevoked));
             return Err(Lost {
+                cause: if is_revoked {
+                    Cause::TokenRevoked
+                } else {
+                    Cause::Reconnect
+                },
                 is_channel_alive: false,
                 ..Lost::connection(loss, CLOSE_NORMAL)
             });
         }
-        Ok(())
+        // It was said while the old channel was read to its end, and is not said again.
+        match said.map(|said| self.control(&said)) {
+            Some(Err(Pause::Over(lost))) => Err(lost),
+            _ => Ok(()),
+        }
     }
 
     /// Lets a held frame go its way.
@@ -142,9 +159,11 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         }
     }
 
-    /// Takes what a standby holds at a stop, when the old channel is read no further.
-    pub(super) fn release_standby(&mut self) {
-        let loss = Loss::new(LossKind::Local, Some("stopped"));
-        let _over = self.succeed(Lost::connection(loss, CLOSE_NORMAL));
+    /// Takes what a standby holds when the old channel is read no further for a reason of our own.
+    pub(super) fn release_standby(&mut self, cause: Cause, loss: Loss) {
+        let _over = self.succeed(Lost {
+            cause,
+            ..Lost::connection(loss, CLOSE_NORMAL)
+        });
     }
 }

@@ -351,7 +351,7 @@ fn a_right_that_is_lacking_is_a_failure_with_the_command_that_grants_it() {
             "--operation Read --operation Write",
         ),
     ] {
-        let mend = format!("{GRANT} {operations} --topic genesys.audit, {NAMED}");
+        let mend = format!("{GRANT} {operations} --topic a, {NAMED}");
         assert_eq!(with_rights(audit, &rights), (exit, complaint, mend));
     }
 }

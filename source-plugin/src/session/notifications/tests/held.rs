@@ -1,6 +1,6 @@
 //! What a hand-over holds when the source stops or dies.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::rig::{Options, Rig, Say, with};
@@ -50,6 +50,49 @@ async fn a_drain_in_a_handover_resolves_what_is_held_even_without_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_in_a_handover_leaves_its_own_gap_alone_from_what_is_certain_of_the_old_channel() {
+    for is_subscribed in [true, false] {
+        with(Options::living(LIFE_S * SECOND), |mut rig| async move {
+            let _session = rig.start();
+            rig.until(|status| status.subscribed).await;
+            rig.until(|_| rig.connections().len() == 2).await;
+            // From here on nothing is known of what it reads and sends.
+            rig.say("c1", Say::Hang);
+            let certain = Instant::now();
+            if is_subscribed {
+                rig.until(|_| rig.subscriptions().len() == 2).await;
+                sleep(2 * SECOND).await;
+            } else {
+                sleep(SECOND / 100).await;
+                assert_eq!(rig.subscriptions().len(), 1, "the answer is under way");
+            }
+            let apart_ms = certain.elapsed().as_millis();
+            rig.command(Command::Drain);
+            rig.ending().await;
+            let records = rig.taken();
+            let opened: Vec<&Value> = records
+                .iter()
+                .filter(|(_, name, _)| name == "gap_opened")
+                .map(|(_, _, body)| body)
+                .collect();
+            let [stopped] = opened[..] else {
+                panic!("{opened:#?}");
+            };
+            assert_eq!(stopped["cause"], "stopped");
+            let (from_ms, told_ms) = (
+                since_the_beginning_ms(&stopped["from"]),
+                since_the_beginning_ms(&stopped["detectedAt"]),
+            );
+            assert!(
+                u128::from(told_ms - from_ms) >= apart_ms,
+                "{from_ms} to {told_ms}, hung for {apart_ms} ms"
+            );
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap() {
     let storage = FaultyStorage::default();
     let spooled = || Options {
@@ -88,6 +131,44 @@ async fn a_death_while_the_old_channel_closes_leaves_what_is_held_inside_the_gap
         );
     })
     .await;
+}
+
+/// What the service says of a channel's end.
+fn system(topic: &str) -> Say {
+    Say::Text(json!({"topicName": topic, "version": "2", "eventBody": {"channelId": "c2"}, "metadata": {}}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_successor_is_told_while_the_old_channel_closes_counts_once_it_has_taken_over() {
+    for (topic, cause) in [
+        ("v2.system.token_revoked.c2", Some("token_revoked")),
+        ("v2.system.no_longer_subscribed.c2", Some("reconnect")),
+        ("v2.system.socket_closing", None),
+    ] {
+        with(Options::living(LIFE_S * SECOND), |mut rig| async move {
+            let _session = rig.start();
+            standby(&rig).await;
+            // The overlap of two seconds has begun; the close behind it is not answered for five.
+            rig.say("c1", Say::Hang);
+            sleep(3 * SECOND).await;
+            rig.say("c2", system(topic));
+            if cause.is_some() {
+                // The close behind it says nothing of its own.
+                rig.say("c2", Say::Vanish);
+            }
+            let told = Instant::now();
+            rig.until(|_| rig.connections().len() >= 3).await;
+            rig.until(|status| status.subscribed).await;
+            assert_eq!(rig.connections(), ["c1", "c2", "c3"], "{topic}");
+            // Long before the end of its life would have it replaced.
+            assert!(told.elapsed() < 20 * SECOND, "{topic}: {:?}", told.elapsed());
+            let records = rig.pull();
+            let opened = records.iter().filter(|(_, name, _)| name == "gap_opened");
+            let causes: Vec<&str> = opened.filter_map(|(_, _, body)| body["cause"].as_str()).collect();
+            assert_eq!(causes, cause.into_iter().collect::<Vec<_>>(), "{topic}");
+        })
+        .await;
+    }
 }
 
 /// Milliseconds from the instant at which the paused clock of each life begins.

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 
-use config_faults::{Fault, types_at};
+use crate::{Fault, types_at};
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -16,8 +16,10 @@ use super::origin::{Located, Merged, Origin};
 /// What the name of an overriding variable begins with.
 pub const PREFIX: &str = "GENESYS_KAFKA__";
 
-/// Takes every override into `merged`, ordered by name; gives the faults.
-pub(super) fn read(
+/// Takes every override into `merged`, ordered by name; gives the faults. `schema` is that of the whole configuration; inside
+/// `source.config` no type of it counts.
+#[must_use]
+pub fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     schema: &Value,
     merged: &mut Merged,
@@ -109,8 +111,22 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::read;
-    use crate::config::origin::{Merged, Origin};
-    use crate::config::schema;
+    use crate::layers::{Merged, Origin};
+
+    /// A part of the adapter's.
+    fn schema() -> Value {
+        let text = json!({"type": "string"});
+        json!({"type": "object", "properties": {
+            "delivery": {"$ref": "#/$defs/Delivery"},
+            "kafka": {"type": "object", "properties": {
+                "create_topics": {"type": "boolean"}, "partitions": {"type": ["integer", "null"]},
+                "topics": {"type": "object", "properties": {"dead_letter": text}},
+                "librdkafka": {"type": "object", "additionalProperties": {"type": ["string", "integer", "boolean"]}},
+            }},
+            "audit": {"type": "object"},
+            "control": {"type": "object", "properties": {"path": text}},
+        }, "$defs": {"Delivery": {"type": "object", "properties": {"to": text, "drain_ms": {"type": "integer"}}}}})
+    }
 
     fn merged(variables: &[(&str, &str)]) -> (Merged, Vec<String>) {
         let mut merged = Merged::default();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use config_faults::{Fault, child, entry, type_name};
+use crate::{Fault, child, entry, type_name};
 use serde_json::{Map, Value};
 
 /// Where a value comes from.
@@ -52,7 +52,8 @@ pub struct Located {
 impl Located {
     /// Its place in a report: faults of the file by line, then those of the environment, of flags, and of what nobody
     /// wrote; within each by path. A file that cannot be read comes first.
-    pub(super) fn place(&self) -> (u8, usize, &str, &str) {
+    #[must_use]
+    pub fn place(&self) -> (u8, usize, &str, &str) {
         let (layer, line) = match &self.origin {
             Some(Origin::File { line, .. }) => (0, *line),
             None if self.fault.path.is_empty() => (0, 0),
@@ -75,18 +76,18 @@ impl fmt::Display for Located {
 
 /// What the layers set, and from where.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Merged {
+pub struct Merged {
     /// What was set; defaults are not in it.
-    pub(super) value: Map<String, Value>,
+    pub value: Map<String, Value>,
     origins: BTreeMap<String, Origin>,
     /// The faults of values that gave way to a table, which no later check can see.
-    pub(super) displaced: Vec<Located>,
+    pub displaced: Vec<Located>,
 }
 
 impl Merged {
     /// Sets the value at a path of keys; what an earlier layer set there is forgotten. The tables on the way get no
     /// origin: who sets one key with a flag has not written what is missing beside it.
-    pub(super) fn set(&mut self, keys: &[String], value: Value, origin: &Origin) {
+    pub fn set(&mut self, keys: &[String], value: Value, origin: &Origin) {
         let Some((last, parents)) = keys.split_last() else {
             return;
         };
@@ -118,7 +119,7 @@ impl Merged {
     }
 
     /// Notes where a table begins, and that it is there even if it is empty.
-    pub(super) fn open_table(&mut self, keys: &[String], origin: &Origin) {
+    pub fn open_table(&mut self, keys: &[String], origin: &Origin) {
         let mut here = &mut self.value;
         let mut path = String::new();
         for key in keys {
@@ -133,17 +134,19 @@ impl Merged {
     }
 
     /// Moves the origin of one entry to its own line.
-    pub(super) fn locate(&mut self, path: &str, origin: Origin) {
+    pub fn locate(&mut self, path: &str, origin: Origin) {
         self.origins.insert(path.to_owned(), origin);
     }
 
     /// The origin of exactly this path.
-    pub(super) fn origin(&self, path: &str) -> Option<&Origin> {
+    #[must_use]
+    pub fn origin(&self, path: &str) -> Option<&Origin> {
         self.origins.get(path)
     }
 
     /// The origin of this path or of the nearest thing that it stands in.
-    pub(super) fn nearest_origin(&self, path: &str) -> Option<&Origin> {
+    #[must_use]
+    pub fn nearest_origin(&self, path: &str) -> Option<&Origin> {
         let mut here = path;
         loop {
             if let Some(origin) = self.origins.get(here) {
@@ -156,7 +159,8 @@ impl Merged {
 
     /// Adds the origin to a fault. A table that only its keys made has theirs: who set `webhook.secret.env` alone has
     /// written all there is of `webhook.secret`.
-    pub(super) fn located(&self, fault: Fault) -> Located {
+    #[must_use]
+    pub fn located(&self, fault: Fault) -> Located {
         let path = fault.path.as_str();
         let inside = || {
             let mut origins = self.origins.iter();

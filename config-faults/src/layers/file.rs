@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use config_faults::{Fault, child, entry};
+use crate::{Fault, child, entry};
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -20,16 +20,18 @@ pub const FILE_NAME: &str = "genesys-kafka.toml";
 /// Largest file that is read, in bytes: a configuration is a few kilobytes.
 const FILE_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The first default file that exists.
-pub(super) fn find(folders: &[PathBuf]) -> Option<PathBuf> {
+/// The first default file that exists in these folders.
+#[must_use]
+pub fn find(folders: &[PathBuf]) -> Option<PathBuf> {
     folders
         .iter()
         .map(|folder| folder.join(FILE_NAME))
         .find(|file| file.is_file())
 }
 
-/// Reads a file into `merged`; gives the faults of reading.
-pub(super) fn read(path: &Path, merged: &mut Merged) -> Vec<Located> {
+/// Reads a file into `merged`; gives the faults of reading, those of the whole file at the empty path.
+#[must_use]
+pub fn read(path: &Path, merged: &mut Merged) -> Vec<Located> {
     let unread = |message: String, mend: &str| {
         let fault =
             Fault::new("", format!("configuration file `{}` {message}", path.display())).with_mend(mend);
@@ -57,7 +59,8 @@ pub(super) fn read(path: &Path, merged: &mut Merged) -> Vec<Located> {
 }
 
 /// Parses the text of a file into `merged`; gives the syntax errors.
-pub(super) fn parse(path: &Path, text: &str, merged: &mut Merged) -> Vec<Located> {
+#[must_use]
+pub fn parse(path: &Path, text: &str, merged: &mut Merged) -> Vec<Located> {
     let lines = Lines::of(path, text);
     let (table, mut errors) = DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
@@ -194,7 +197,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{parse, read};
-    use crate::config::origin::{Merged, Origin};
+    use crate::layers::{Merged, Origin};
 
     fn parsed(text: &str) -> (Merged, Vec<String>) {
         let mut merged = Merged::default();
