@@ -1,4 +1,6 @@
 //! Any sequence of operations, with a disk that fails and a process or a machine that dies at any call.
+//!
+//! Over 400 lines: one model of a disk and every operation against it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! A fleet against the scripted service, and everything that a test holds against it.
+//!
+//! Over 400 lines: it is one struct, and each method one line of what a test says.
 
 use std::cell::RefCell;
 use std::rc::Rc;
