@@ -19,17 +19,20 @@ fn check_shows_three_replicas_of_which_two_must_be_in_sync() {
     let checked = check_topics(&rig, &[], &places.servers, &places.topics);
     assert_eq!(checked.code, Some(0), "{:#?}", checked.lines);
     assert_eq!(checked.rows("brokers"), ["✓ 3 brokers answer at SERVERS"]);
-    for (title, name, partitions) in [
-        ("events topic", "EVENTS", "3 partitions"),
-        ("audit topic", "AUDIT", "3 partitions"),
-        ("dead-letter topic", "DEAD-LETTER", "1 partition"),
-        ("control topic", "CONTROL", "1 partition"),
+    let (writes, reads) = ("may write to it", "may read it and write to it");
+    for (title, name, partitions, allowance) in [
+        ("events topic", "EVENTS", "3 partitions", writes),
+        ("audit topic", "AUDIT", "3 partitions", reads),
+        ("dead-letter topic", "DEAD-LETTER", "1 partition", writes),
+        ("control topic", "CONTROL", "1 partition", writes),
     ] {
-        let row = format!("✓ {name}: {partitions}, {REPLICAS}, cleanup.policy = delete, {SETTINGS}");
+        let row = format!(
+            "✓ {name}: {partitions}, {REPLICAS}, this user {allowance}, cleanup.policy = delete, {SETTINGS}"
+        );
         assert_eq!(checked.rows(title), [row]);
     }
     let row = format!(
-        "✓ {}: 1 partition, {REPLICAS}, cleanup.policy = compact, {SETTINGS}",
+        "✓ {}: 1 partition, {REPLICAS}, this user {reads}, cleanup.policy = compact, {SETTINGS}",
         places.positions
     );
     assert_eq!(checked.rows("positions topic"), [row]);
