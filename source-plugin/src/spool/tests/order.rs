@@ -328,3 +328,28 @@ fn a_torn_tail_is_cut_and_no_damage() {
         (None, vec![], 1)
     );
 }
+
+#[test]
+fn an_index_whose_sync_failed_is_written_anew_before_its_segment_goes() {
+    for trouble in [Trouble::SyncFails, Trouble::SyncFailsAndForgets] {
+        let storage = FaultyStorage::default();
+        let (mut log, _) = open(&storage);
+        append(&mut log, 1..=40, 300).unwrap();
+        log.set_commit(sequence(1, 40));
+        log.sync().unwrap();
+        // The index as it was written, and as it is made anew. What a failed sync was for is not on the disk, and the
+        // next sync of the same file has nothing to do.
+        for _ in 0..2 {
+            storage.plan(0, trouble);
+            log.reclaim().unwrap_err();
+            assert!(!storage.has_plan());
+        }
+        assert!(log.reclaim().unwrap() >= 3);
+        // The deletion is durable with the next segment's name.
+        append(&mut log, 41..=80, 300).unwrap();
+        log.sync().unwrap();
+        storage.lose_unsynced();
+        let (log, _) = open(&storage);
+        assert_eq!(ids(&log), numbers(1, 1..=80), "{trouble:?}");
+    }
+}
