@@ -59,7 +59,7 @@ fn what_retention_leaves_of_a_run_in_partitions_that_begin_at_different_times_is
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Five runs in a row, each cites the one before.
     #[test]
