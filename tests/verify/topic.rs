@@ -223,6 +223,27 @@ fn what_a_kill_left_on_its_way_to_one_partition_is_told_and_a_hole_before_that_i
 }
 
 #[test]
+fn what_retention_deletes_of_each_partition_is_partial_and_no_break() {
+    let Some(broker) = Broker::shared() else { return };
+    let topics = Topics::create(broker, 3);
+    let servers = broker.bootstrap_servers();
+    let rig = delivered(servers, &topics);
+    for (partition, end) in (0..).zip(support::end_offsets(servers, &topics.audit)) {
+        broker.delete_records(&topics.audit, partition, end / (i64::from(partition) + 2));
+    }
+    let line = broken(from_kafka(rig.folder()));
+    assert!(
+        line.contains(" missing: this is the next one that is there"),
+        "{line}"
+    );
+    let arguments = ["--from-kafka", "--partial", "--config", "genesys-kafka.toml"];
+    let (code, out, _) = verify(rig.folder(), &arguments, b"");
+    assert_eq!(code, 0, "{out:#?}");
+    let told = " records between others are not here: retention has deleted that part of another partition";
+    assert!(out[0].contains(told), "{out:#?}");
+}
+
+#[test]
 fn the_audit_topic_verifies_without_plugin_and_credentials() {
     let topics = Topics::unique();
     let mock = Mock::start(&topics.names().map(|name| (name, 2)));

@@ -27,7 +27,7 @@ pub(super) struct Flags {
     #[arg(long)]
     from_kafka: bool,
     /// Accept that the beginning of the trail is not there any more, deleted by retention or with a rotated file: that of a
-    /// run, and what came before the earliest run of each source
+    /// run, and what came before the earliest run of each source; of a topic up to where the last of its partitions begins
     #[arg(long)]
     partial: bool,
     /// Environment variable that holds the key of the hashes; once for each key, where runs have different ones

@@ -87,6 +87,8 @@ struct Waiting {
     key: Option<KeyId>,
     place: Place,
     closes: Option<Option<u64>>,
+    /// It is from before the edge.
+    is_old: bool,
 }
 
 /// What a chain has shown so far.
@@ -96,6 +98,13 @@ pub(super) struct Chain {
     next: u64,
     /// The beginning may be absent.
     partial: bool,
+    /// Up to when, as `processedAt` says it, records may be absent: what retention deleted of a partition is younger
+    /// than what it left of another.
+    edge: Option<String>,
+    /// The last record passed is from before the edge.
+    is_old: bool,
+    /// Number of records that are absent from before the edge, those before the first one here left out.
+    pub(super) deleted: u64,
     loss: Loss,
     head: Option<Hash>,
     /// The key that the last record passed names, once there is one.
@@ -130,11 +139,12 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Begins a chain; a `partial` one may begin with any number.
-    pub(super) fn new(partial: bool, loss: Loss) -> Self {
+    /// Begins a chain; a `partial` one may begin with any number, and have holes up to the `edge`.
+    pub(super) fn new(partial: bool, edge: Option<&str>, loss: Loss) -> Self {
         Self {
             next: 1,
             partial,
+            edge: edge.map(str::to_owned),
             loss,
             first: 1,
             ..Self::default()
@@ -166,6 +176,22 @@ impl Chain {
         self.closed
     }
 
+    /// Says whether all of it is from before the edge, so that its end may have been deleted.
+    pub(super) fn is_old(&self) -> bool {
+        self.times
+            .as_ref()
+            .is_some_and(|(_, latest)| self.is_before_edge(latest))
+    }
+
+    fn is_before_edge(&self, at: &str) -> bool {
+        self.edge.as_deref().is_some_and(|edge| at <= edge)
+    }
+
+    /// Says whether retention may have deleted the record that comes next.
+    fn may_be_deleted(&self) -> bool {
+        self.partial && (self.records == 0 || self.is_old)
+    }
+
     /// Takes the next record of a stream.
     pub(super) fn take(&mut self, link: Link, place: Place) {
         let sequence = link.sequence;
@@ -190,6 +216,7 @@ impl Chain {
         if behind > sequence {
             self.note(sequence, place, Break::Reordered { behind });
         }
+        let is_old = self.is_before_edge(&link.at);
         match &mut self.times {
             Some((earliest, latest)) => {
                 if link.at < *earliest {
@@ -206,6 +233,7 @@ impl Chain {
             key: link.key,
             place,
             closes: link.closes,
+            is_old,
         };
         self.waiting.insert(sequence, waiting);
         self.follow();
@@ -219,8 +247,7 @@ impl Chain {
     pub(super) fn finish(&mut self) {
         let whole_until = self.whole_until();
         while let Some(&sequence) = self.waiting.keys().next() {
-            let is_beginning = self.partial && self.records == 0;
-            if self.next > whole_until && !is_beginning {
+            if self.next > whole_until && !self.may_be_deleted() {
                 let after = self.next - 1;
                 let unlinked = self.unlinked.get_or_insert(Unlinked {
                     after,
@@ -303,6 +330,7 @@ impl Chain {
         self.passed.push(half(&record.hash));
         self.records += 1;
         self.head = Some(record.hash);
+        self.is_old = record.is_old;
         self.next += 1;
     }
 
@@ -313,8 +341,10 @@ impl Chain {
         };
         let place = waiting.place;
         let (from, to) = (self.next, sequence - 1);
-        if !(self.partial && self.records == 0) {
+        if !self.may_be_deleted() {
             self.note(from, place, Break::Missing { from, to });
+        } else if self.records > 0 {
+            self.deleted += sequence - self.next;
         }
         self.jump(sequence);
     }

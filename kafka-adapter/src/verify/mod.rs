@@ -40,7 +40,7 @@ pub struct Demand {
     /// A run without a key is enough nevertheless.
     pub accept_unkeyed: bool,
     /// A run may begin with any number, and the earliest run of a source may cite one that is not here: what retention
-    /// leaves.
+    /// leaves. Of several streams that have lost their beginnings, records may be absent up to where the last of them begins.
     pub partial: bool,
     /// How far before the last record of a run that was killed one may be that never arrived: what one process has in
     /// flight among the partitions of a topic. 0 where records come in one order.
@@ -98,6 +98,10 @@ trait Stream {
     fn name(&self) -> StreamName;
     /// The next text and where it is, line or offset; none at the end.
     fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error>;
+    /// Says whether records were deleted before its first one.
+    fn has_lost_its_beginning(&self) -> bool {
+        false
+    }
 }
 
 /// A record that waits for its turn among the streams.
@@ -139,6 +143,12 @@ fn judge(mut streams: Vec<Box<dyn Stream + '_>>, demand: &Demand) -> Result<Repo
     for (number, stream) in (0..).zip(&mut streams) {
         turns.extend(advance(stream.as_mut(), number, demand, &mut report)?.map(Reverse));
     }
+    // of each stream the first record that is left
+    let begin = turns.iter().filter(|Reverse(turn)| {
+        let stream = streams.get(turn.place.stream as usize);
+        demand.partial && stream.is_some_and(|stream| stream.has_lost_its_beginning())
+    });
+    let edge = begin.map(|Reverse(turn)| turn.link.at.clone()).max();
     while let Some(Reverse(Turn { link, place, text })) = turns.pop() {
         if let Some(stream) = streams.get_mut(place.stream as usize) {
             turns.extend(advance(stream.as_mut(), place.stream, demand, &mut report)?.map(Reverse));
@@ -151,7 +161,7 @@ fn judge(mut streams: Vec<Box<dyn Stream + '_>>, demand: &Demand) -> Result<Repo
                 }
                 chains
                     .entry(link.run_id.clone())
-                    .or_insert_with(|| Chain::new(demand.partial, loss))
+                    .or_insert_with(|| Chain::new(demand.partial, edge.as_deref(), loss))
                     .take(link, place);
             }
         }

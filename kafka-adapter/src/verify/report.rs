@@ -102,8 +102,19 @@ impl Report {
             if is_beginning {
                 words += "; the trail of its source begins here: the run before it is not here";
             }
+            let follows_old = |absent: &Absent| absent.after.as_ref().is_some_and(|before| before.is_old);
+            let is_deleted = absent.is_some_and(|absent| self.partial && follows_old(absent));
+            if is_deleted {
+                words += "; what it cites is not here: retention has deleted that part of another partition";
+            }
+            if chain.deleted > 0 {
+                words += &format!(
+                    "; {} records between others are not here: retention has deleted that part of another partition",
+                    chain.deleted
+                );
+            }
             let missing = absent
-                .filter(|_| !is_beginning)
+                .filter(|_| !is_beginning && !is_deleted)
                 .map(|absent| format!("{}: {}", self.words(absent.place), describe_absent(absent)));
             let broken = chain.first_break.as_ref().map(|(sequence, place, what)| {
                 let more = match chain.breaks {
@@ -246,10 +257,12 @@ fn describe_absent(absent: &Absent) -> String {
         Some(Before {
             run_id,
             is_closed: true,
+            ..
         }) => format!("{cites}: a run after run {run_id} is missing, or the end of such a one was cut off"),
         Some(Before {
             run_id,
             is_closed: false,
+            ..
         }) => format!("{cites}: the end of run {run_id} was cut off, or a run after it is missing"),
     }
 }

@@ -9,6 +9,7 @@ use crate::audit::{AuditKey, Chain as Writer, Counts, Destination, Facts, Status
 
 mod keyed;
 mod killed;
+mod retention;
 mod trail;
 
 const RUN: &str = "0195510a-7c00-7000-8000-0000000000aa";
@@ -18,6 +19,7 @@ const OTHER_RUN: &str = "0195510a-7c00-7000-8000-0000000000bb";
 struct Texts {
     name: StreamName,
     texts: VecDeque<(u64, Vec<u8>)>,
+    has_lost_its_beginning: bool,
 }
 
 impl Stream for Texts {
@@ -27,6 +29,10 @@ impl Stream for Texts {
 
     fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {
         Ok(self.texts.pop_front())
+    }
+
+    fn has_lost_its_beginning(&self) -> bool {
+        self.has_lost_its_beginning
     }
 }
 
@@ -89,7 +95,11 @@ fn judged(records: &[Vec<u8>], demand: &Demand) -> Report {
 
 fn stream(name: StreamName, records: &[Vec<u8>]) -> Box<dyn Stream> {
     let texts = (1..).zip(records.iter().cloned()).collect();
-    Box::new(Texts { name, texts })
+    Box::new(Texts {
+        name,
+        texts,
+        has_lost_its_beginning: false,
+    })
 }
 
 fn shown(records: &[Vec<u8>]) -> Vec<String> {

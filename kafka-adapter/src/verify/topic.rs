@@ -93,6 +93,7 @@ pub(super) fn partitions(settings: &KafkaSettings, begin: Begin) -> Result<Vec<P
             partition,
             end: high,
             begins_with_the_log: from(&extent) == low,
+            is_deleted_from: low > 0,
             wait,
         });
     }
@@ -112,12 +113,18 @@ pub(super) struct Partition {
     end: i64,
     /// What is read is all that the partition holds.
     pub(super) begins_with_the_log: bool,
+    /// The partition held more.
+    is_deleted_from: bool,
     wait: Duration,
 }
 
 impl Stream for Partition {
     fn name(&self) -> StreamName {
         StreamName::Partition(self.topic.clone(), self.partition)
+    }
+
+    fn has_lost_its_beginning(&self) -> bool {
+        self.is_deleted_from
     }
 
     fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {

@@ -29,6 +29,8 @@ pub(super) struct Absent {
 pub(super) struct Before {
     pub(super) run_id: String,
     pub(super) is_closed: bool,
+    /// Retention may have deleted its end, and what came after it.
+    pub(super) is_old: bool,
 }
 
 /// One record of each run whose first one was not read before the others: it tells the source once that one is known by name.
@@ -96,5 +98,6 @@ fn before(chains: &BTreeMap<String, Chain>, run_id: &str, chain: &Chain) -> Opti
     Some(Before {
         run_id: run_id.clone(),
         is_closed: last.is_closed(),
+        is_old: last.is_old(),
     })
 }

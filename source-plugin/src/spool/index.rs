@@ -143,8 +143,14 @@ impl Index {
         storage.rename(name::UNFINISHED_INDEX, &name.index())
     }
 
-    /// Makes the bytes of a written index durable.
+    /// Makes the bytes of a written index durable. One that cannot be synced is removed: the system may take its bytes
+    /// for written from then on, and a second sync for done.
     pub(super) fn sync(storage: &dyn Storage, name: SegmentName) -> io::Result<()> {
-        storage.open(&name.index())?.sync_data()
+        let file_name = name.index();
+        let synced = storage.open(&file_name)?.sync_data();
+        if synced.is_err() {
+            storage.remove(&file_name).ok();
+        }
+        synced
     }
 }

@@ -10,6 +10,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// Longest time for a request and for its effect to be seen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -89,6 +90,22 @@ pub(super) fn alter_topic_config(bootstrap_servers: &str, name: &str, config: &s
             if let Err((_, error)) = result {
                 panic!("{config}={value} was refused for topic {name}: {error}");
             }
+        }
+    });
+}
+
+pub(super) fn delete_records(bootstrap_servers: &str, topic: &str, partition: i32, before: i64) {
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset(topic, partition, Offset::Offset(before))
+        .expect("an offset");
+    block_on(bootstrap_servers, async |client| {
+        let deleted = client
+            .delete_records(&offsets, &options())
+            .await
+            .expect("an answer about the records");
+        for element in deleted.elements() {
+            element.error().expect("the records are deleted");
         }
     });
 }

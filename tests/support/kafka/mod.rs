@@ -295,6 +295,14 @@ impl Broker {
         admin::alter_topic_config(self.bootstrap_servers(), name, config, value);
     }
 
+    /// Deletes the records of a partition before an offset, as retention does.
+    ///
+    /// # Panics
+    /// If the broker refuses or does not answer.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        admin::delete_records(self.bootstrap_servers(), topic, partition, before);
+    }
+
     /// The number of partitions and of replicas of a topic, and the configs that were set for it alone.
     ///
     /// # Panics

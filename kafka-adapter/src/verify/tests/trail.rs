@@ -10,7 +10,7 @@ const RUNS: [&str; 4] = [
 ];
 
 /// The records of a run of four events, which began `at_s` seconds after the first.
-fn run_of(source: &str, id: &str, at_s: u64, cites: Option<&[u8]>) -> Vec<Vec<u8>> {
+pub(super) fn run_of(source: &str, id: &str, at_s: u64, cites: Option<&[u8]>) -> Vec<Vec<u8>> {
     let mut chain =
         Writer::new(id.to_owned(), source.to_owned(), "tag".to_owned()).citing(cites.map(hash_of));
     let mut records = Vec::new();

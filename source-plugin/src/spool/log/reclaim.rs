@@ -164,8 +164,9 @@ impl Log {
             done.synced.iter().any(|index| index.name == name) || done.failed == Some(name)
         };
         for closed in self.closed.iter_mut().filter(|closed| is_kept(closed.name)) {
-            // Kept by now, or to be read and checked before it is synced again.
+            // Kept by now, or to be made anew.
             closed.written_index = None;
+            closed.has_index &= done.failed != Some(closed.name);
         }
         self.retired.extend(done.synced);
         for name in &done.deleted {
@@ -214,7 +215,10 @@ impl Log {
                 forgotten(name);
                 return Ok(());
             }
-            Err(error) => return Err(SpoolError::io("write", &file_name, error)),
+            Err(error) => {
+                closed.has_index = false;
+                return Err(SpoolError::io("write", &file_name, error));
+            }
         }
         self.retired.push(retired);
         Ok(())

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::storage::faulty::{FaultyStorage, Trouble};
 use super::super::{
-    Batch, Damage, Inspection, Log, NewRecord, Opening, Reader, Recovered, SyncDone, SyncTask, sequence,
+    Batch, Damage, Inspection, Log, NewRecord, Opening, Reader, ReclaimDone, ReclaimTask, Recovered,
+    SyncDone, SyncTask, sequence,
 };
 use super::{LIMITS, body, ids, inspect_twice, open, read_all, record, try_open};
 
@@ -26,6 +27,12 @@ enum Step {
     Alive(i64),
     Gaps(u8),
     Reclaim,
+    /// The three parts of a deletion that another thread does, with anything between them.
+    BeginReclaim,
+    RunReclaim,
+    EndReclaim,
+    /// The position was of so many epochs later.
+    AdvanceEpoch(u32),
     Read,
     Trouble(usize, Trouble),
     Reopen,
@@ -55,7 +62,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_u64..100).prop_map(Step::Commit),
         2 => any::<i64>().prop_map(Step::Alive),
         2 => any::<u8>().prop_map(Step::Gaps),
-        3 => Just(Step::Reclaim),
+        2 => Just(Step::Reclaim),
+        3 => Just(Step::BeginReclaim),
+        2 => Just(Step::RunReclaim),
+        2 => Just(Step::EndReclaim),
+        1 => (0_u32..3).prop_map(Step::AdvanceEpoch),
         2 => Just(Step::Read),
         3 => (1_usize..25, trouble()).prop_map(|(calls, trouble)| Step::Trouble(calls, trouble)),
         1 => Just(Step::Reopen),
@@ -133,6 +144,10 @@ struct Run {
     seen: Vec<u64>,
     /// A sync that the log has not heard of.
     done: Option<SyncDone>,
+    /// A deletion that has not run.
+    reclaim: Option<ReclaimTask>,
+    /// One that the log has not heard of.
+    reclaimed: Option<ReclaimDone>,
 }
 
 impl Run {
@@ -149,6 +164,32 @@ impl Run {
             reader,
             seen: Vec::new(),
             done: None,
+            reclaim: None,
+            reclaimed: None,
+        }
+    }
+
+    fn run_reclaim(&mut self) {
+        if let Some(task) = self.reclaim.take() {
+            self.reclaimed = Some(task.run());
+        }
+    }
+
+    fn end_reclaim(&mut self) {
+        self.run_reclaim();
+        if let Some(done) = self.reclaimed.take() {
+            self.log.end_reclaim(done).ok();
+        }
+    }
+
+    /// Numbers are of a later epoch from here on, unless it could not be written down.
+    fn advance_epoch(&mut self, later: u32) {
+        let advanced = self.log.advance_epoch(self.model.epoch + later);
+        if let Ok(epoch) = advanced {
+            assert_eq!(epoch, self.log.epoch());
+        }
+        if self.log.epoch() != self.model.epoch {
+            self.model.note_opening(&self.log);
         }
     }
 
@@ -184,8 +225,16 @@ impl Run {
             Step::Alive(time_us) => self.log.set_alive(time_us),
             Step::Gaps(gap) => self.log.set_open_gaps(&[&[gap]]).unwrap(),
             Step::Reclaim => {
+                self.end_reclaim();
                 self.log.reclaim().ok();
             }
+            Step::BeginReclaim => {
+                self.end_reclaim();
+                self.reclaim = self.log.begin_reclaim().ok().flatten();
+            }
+            Step::RunReclaim => self.run_reclaim(),
+            Step::EndReclaim => self.end_reclaim(),
+            Step::AdvanceEpoch(later) => self.advance_epoch(later),
             Step::Read => self.read(),
             Step::Trouble(calls, trouble) => {
                 self.storage.plan(calls, trouble);
@@ -303,6 +352,8 @@ impl Run {
         self.reader = log.reader_after(found.commit);
         self.seen.clear();
         self.done = None;
+        self.reclaim = None;
+        self.reclaimed = None;
         self.log = log;
     }
 
@@ -376,6 +427,13 @@ fn live(calls: usize, trouble: Trouble, is_at_opening: bool) -> bool {
         Step::BeginSync,
         Step::Append(vec![900; 5]),
         Step::EndSync,
+        Step::BeginReclaim,
+        Step::Append(vec![900; 5]),
+        Step::RunReclaim,
+        Step::AdvanceEpoch(1),
+        Step::EndReclaim,
+        Step::Commit(90),
+        Step::Sync,
         Step::Reclaim,
         Step::Append(vec![100; 3]),
         Step::WriteMarks,

@@ -328,3 +328,37 @@ fn a_torn_tail_is_cut_and_no_damage() {
         (None, vec![], 1)
     );
 }
+
+#[test]
+fn an_index_whose_sync_failed_is_written_anew_before_its_segment_goes() {
+    for trouble in [Trouble::SyncFails, Trouble::SyncFailsAndForgets] {
+        // That of the index as it was written, and once more that of the one that is made anew.
+        for (failures, is_restarted) in [(1, false), (2, false), (1, true), (2, true)] {
+            let storage = FaultyStorage::default();
+            let (mut log, _) = open(&storage);
+            append(&mut log, 1..=40, 300).unwrap();
+            log.set_commit(sequence(1, 40));
+            log.sync().unwrap();
+            for _ in 0..failures {
+                storage.plan(0, trouble);
+                log.reclaim().unwrap_err();
+                assert!(!storage.has_plan());
+            }
+            if is_restarted {
+                drop(log);
+                log = open(&storage).0;
+            }
+            // What a failed sync was for is not on the disk, and the next sync of the same file has nothing to do.
+            log.reclaim().unwrap();
+            assert!(log.usage().index_bytes > 0);
+            // The deletion is durable with the next segment's name.
+            append(&mut log, 41..=80, 300).unwrap();
+            log.sync().unwrap();
+            let expected = ids(&log);
+            assert_eq!(expected[..40], numbers(1, 1..=40));
+            storage.lose_unsynced();
+            let (log, _) = open(&storage);
+            assert_eq!(ids(&log), expected, "{trouble:?} {failures} {is_restarted}");
+        }
+    }
+}
