@@ -1,4 +1,4 @@
-//! The broker freezes, then dies, for a while in which the feed goes on.
+//! The broker freezes, then dies, for a while in which the feed goes on: ten minutes together in the full form.
 //!
 //! The queue is small, so the host falls behind at once and what it gets afterwards is read from the disk.
 
@@ -22,12 +22,12 @@ const RATE: u64 = 1_000;
 /// Looks at the memory within one outage.
 const LOOKS: u64 = 6;
 /// How much the memory may grow from the first look of an outage to the last, in bytes. What the outage brings is 12 MB in
-/// the short form and 160 MB in the full one; queue and flight are full before the first look.
+/// the short form and 400 MB in the full one; queue and flight are full before the first look.
 const GROWTH_BYTES: u64 = 6 << 20;
 
 /// Seconds that one outage lasts.
 fn outage_s() -> u64 {
-    if is_full() { 120 } else { 12 }
+    if is_full() { 300 } else { 12 }
 }
 
 /// Lets events happen and looks at the adapter's memory meanwhile; returns what it saw, in bytes.

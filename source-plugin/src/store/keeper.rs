@@ -1,7 +1,8 @@
 //! The spool thread: makes durable, keeps the marks, fills the queue up, gives room back.
 //!
 //! Responsible for everything at the spool that takes time: syncs within `sync_ms` of an append or a commit, reads for
-//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs or deletes.
+//! a host that is behind, deletes what is committed. Refuses to hold the log while the disk syncs or deletes
+//! segments; of an index that an earlier process left, or whose ids have left the window, that takes a moment under the log.
 //! Invariant: it ends only when told to, and leaves the marks synced and the directory free.
 
 use std::sync::Arc;
