@@ -153,3 +153,53 @@ async fn topics_without_room_are_a_gap_of_theirs_as_long_as_they_have_none() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_of_which_every_topic_is_refused_costs_the_others_nothing_and_is_a_gap_of_its_topics() {
+    let options = || Options {
+        shares: vec![vec!["t1"], vec!["t2", "t3"]],
+        ..Options::default()
+    };
+    with(options(), |mut rig| async move {
+        for topic in ["t2", "t3"] {
+            rig.reject(topic, "missing permission routing:queue:view");
+        }
+        rig.start();
+        rig.until(|status| status.subscribed).await;
+        let records = rig.pull();
+        assert_eq!(gaps(&records), pair("topic_rejected")[..1]);
+        assert_eq!(records[0].2["topics"], json!(["t2", "t3"]));
+        rig.broadcast("t1", 1);
+        sleep(100 * SECOND).await;
+        assert_eq!(bodies(&rig.pull()), [1]);
+        assert_eq!(rig.connections().len(), 2);
+        rig.permit_all();
+        sleep(310 * SECOND).await;
+        rig.broadcast("t2", 2);
+        sleep(SECOND).await;
+        let records = rig.pull();
+        assert_eq!(
+            (bodies(&records), gaps(&records)),
+            (vec![2], pair("topic_rejected")[1..].to_vec())
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_several_channels_ends_where_no_topic_of_any_is_permitted() {
+    let options = Options {
+        shares: vec![vec!["t1"], vec!["t2", "t3"]],
+        ..Options::default()
+    };
+    with(options, |mut rig| async move {
+        for topic in ["t1", "t2", "t3"] {
+            rig.reject(topic, "missing permission routing:queue:view");
+        }
+        rig.start();
+        let (status, told) = rig.ending().await;
+        assert_eq!(status, plugin_abi::status::AUTH);
+        assert!(told.contains("none of the topics is permitted"), "{told}");
+    })
+    .await;
+}
