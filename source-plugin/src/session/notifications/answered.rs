@@ -114,29 +114,23 @@ impl<P: Platform, R: Rng> Listener<P, R> {
     }
 
     /// Records which topics are not to be had, if that has changed.
-    pub(super) fn judge_rejected(&mut self, mut rejected: Vec<Rejected>, now_us: i64) {
-        rejected.sort();
+    pub(super) fn judge_rejected(&mut self, rejected: Vec<Rejected>, now_us: i64) {
         // However soon that is, 19 channels ask for no more than half of what the rate limit gives.
         let ask_again = self.settings.ask_again.max(follow_within(MAX_CHANNELS));
         self.ask_rejected_at = (!rejected.is_empty()).then(|| Instant::now() + ask_again);
-        if rejected == self.rejected {
+        let Some(refused) = self.refusals.replace(rejected) else {
             return;
-        }
+        };
         let part = Part::Rejected(self.number);
         let mut board = self.shared.borrow_mut();
         board.intake.partly_listening(part, now_us);
-        if let Some(first) = rejected.first() {
-            for one in &rejected {
-                tracing::warn!(topic = one.topic, reason = one.reason, "topic rejected");
-            }
-            let topics = rejected.iter().map(|one| one.topic.clone()).collect();
+        if let Some(first) = refused.first() {
+            let topics = refused.iter().map(|one| one.topic.clone()).collect();
             let detail = Detail::new(LossKind::Refused, Some(&first.reason));
             board
                 .intake
                 .partly_absent(part, topics, Cause::TopicRejected, detail, now_us);
         }
         board.intake.publish();
-        drop(board);
-        self.rejected = rejected;
     }
 }
