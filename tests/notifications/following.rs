@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use genesys_source::record::Kind;
 use serde_json::{Value, json};
-use support::host::{Host, truth};
+use support::host::{Host, inject, truth};
 
 use crate::proofs::{frames, gaps};
 use crate::scene::{Scene, topics};
@@ -117,4 +117,39 @@ fn beyond_the_quota_a_conversation_is_left_out_and_counted_and_live_topics_stay(
     assert_eq!(host.statistics()["session"]["subscribed"], Value::Bool(true));
     host.drain();
     assert_nothing_dropped(&scene, &host, &queue.id);
+}
+
+#[test]
+fn a_conversation_that_is_seen_while_a_plan_waits_for_the_rate_limit_is_followed_with_it() {
+    let scene = Scene::quiet(|settings| (settings.queues, settings.users) = (1, 1));
+    let simulator = &scene.simulator;
+    let queue = simulator.queues().remove(0);
+    assert!(simulator.set_member(0, 0, false));
+    // With the queue's own topic a channel is full, and the first member needs another one.
+    let wanted = json!({
+        "queues": [queue.name], "topics": topics(999), "events": ["conversations", "presence"], "detail_events": true,
+        "refresh_ms": 5000,
+    });
+    let mut host = Host::open(&scene.config(&wanted));
+    host.until("subscribed", |host| {
+        host.statistics()["session"]["subscribed"] == Value::Bool(true)
+    });
+    let requests = || simulator.counters().requests;
+    let before = requests();
+    // The next look takes one call for the queues and one for the members; channels are counted behind it.
+    inject(simulator, &format!("api={} refuse 429 4", before + 3));
+    assert!(simulator.set_member(0, 0, true));
+    host.until("the channels are not told", |_| requests() >= before + 3);
+    let conversation = "00000000-0000-4000-8000-0000000000c1";
+    simulator.publish(
+        &format!("v2.routing.queues.{}.conversations", queue.id),
+        &json!({"id": conversation, "participants": [{
+            "id": "00000000-0000-4000-8000-0000000000d1", "purpose": "customer",
+            "calls": [{"id": "00000000-0000-4000-8000-0000000000e1", "state": "connected"}],
+        }]}),
+    );
+    host.until("it is followed", |_| followed(&scene).contains(conversation));
+    // The channels again, a new one, its topics, and perhaps those of the conversation behind; no further look.
+    assert!(requests() <= before + 7, "{} requests", requests() - before);
+    host.drain();
 }

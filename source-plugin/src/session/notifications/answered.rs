@@ -1,7 +1,8 @@
 //! A listener's subscription: what the answer to a request for topics makes of it.
 //!
 //! Responsible for the moment at which a subscription counts and for the topics that are not to be had. Refuses to take an
-//! answer that permits nothing for a subscription. Invariant: what is rejected is one gap, as long as it is the same.
+//! answer for a subscription where no channel of the source has been permitted anything. Invariant: what is rejected is one
+//! gap, as long as it is the same.
 
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ const ASK_SELDOM: Duration = Duration::from_secs(60);
 impl<P: Platform, R: Rng> Listener<P, R> {
     /// Takes the answer to a subscribe request.
     pub(super) fn subscribed(&mut self, answer: Answer) -> Result<(), Failure> {
-        if answer.permitted == 0 && !answer.rejected.is_empty() {
+        let is_empty_handed = answer.is_refusal();
+        let is_any_left = self.shared.borrow_mut().grasped(self.number, is_empty_handed);
+        // The topics of one channel may be all of a kind: what is refused there says nothing of the others.
+        if is_empty_handed && !is_any_left {
             let reason = answer.rejected.first().map_or("", |rejected| &rejected.reason);
             return Err(Failure {
                 kind: FailureKind::Credentials,
@@ -110,29 +114,23 @@ impl<P: Platform, R: Rng> Listener<P, R> {
     }
 
     /// Records which topics are not to be had, if that has changed.
-    pub(super) fn judge_rejected(&mut self, mut rejected: Vec<Rejected>, now_us: i64) {
-        rejected.sort();
+    pub(super) fn judge_rejected(&mut self, rejected: Vec<Rejected>, now_us: i64) {
         // However soon that is, 19 channels ask for no more than half of what the rate limit gives.
         let ask_again = self.settings.ask_again.max(follow_within(MAX_CHANNELS));
         self.ask_rejected_at = (!rejected.is_empty()).then(|| Instant::now() + ask_again);
-        if rejected == self.rejected {
+        let Some(refused) = self.refusals.replace(rejected) else {
             return;
-        }
+        };
         let part = Part::Rejected(self.number);
         let mut board = self.shared.borrow_mut();
         board.intake.partly_listening(part, now_us);
-        if let Some(first) = rejected.first() {
-            for one in &rejected {
-                tracing::warn!(topic = one.topic, reason = one.reason, "topic rejected");
-            }
-            let topics = rejected.iter().map(|one| one.topic.clone()).collect();
+        if let Some(first) = refused.first() {
+            let topics = refused.iter().map(|one| one.topic.clone()).collect();
             let detail = Detail::new(LossKind::Refused, Some(&first.reason));
             board
                 .intake
                 .partly_absent(part, topics, Cause::TopicRejected, detail, now_us);
         }
         board.intake.publish();
-        drop(board);
-        self.rejected = rejected;
     }
 }

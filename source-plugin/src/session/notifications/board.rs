@@ -20,6 +20,8 @@ struct Place {
     /// Until when everything that was sent to it has been read.
     complete_us: i64,
     has_listened: bool,
+    /// It has no topic, since it is to have none or each is refused.
+    is_empty_handed: bool,
 }
 
 /// See the module documentation.
@@ -48,6 +50,7 @@ impl Board {
             polled_us: 0,
             complete_us: 0,
             has_listened: false,
+            is_empty_handed: false,
         });
         self.places.len() - 1
     }
@@ -59,7 +62,7 @@ impl Board {
         if let Some(place) = self.places.get_mut(number) {
             place.state = state;
             if state == State::Subscribed {
-                place.has_listened = true;
+                place.has_listened |= !place.is_empty_handed;
                 place.polled_us = now_us;
             }
         }
@@ -90,7 +93,16 @@ impl Board {
         }
     }
 
-    /// Says whether any listener has ever been subscribed.
+    /// Notes whether a listener has any topic; says whether one of them has, or may still be given one.
+    pub(super) fn grasped(&mut self, number: usize, is_empty_handed: bool) -> bool {
+        if let Some(place) = self.places.get_mut(number) {
+            place.is_empty_handed = is_empty_handed;
+            place.has_listened |= !is_empty_handed && place.state == State::Subscribed;
+        }
+        self.places.iter().any(|place| !place.is_empty_handed)
+    }
+
+    /// Says whether any listener has ever been subscribed to a topic.
     pub(super) fn has_listened(&self) -> bool {
         self.places.iter().any(|place| place.has_listened)
     }

@@ -158,12 +158,12 @@ impl Platform for Genesys {
         let (known, before) = known.unwrap_or_else(|| (Rc::default(), self.wishes.clone()));
         let refreshed = lookup::refresh(&self.rest, &self.wishes, &before, &known).await;
         self.let_go();
-        let wanted = self
-            .planned
-            .borrow_mut()
-            .as_mut()
-            .map(|planned| planned.replan(refreshed));
+        if let Some(planned) = self.planned.borrow_mut().as_mut() {
+            planned.replan(refreshed);
+        }
         self.count_channels().await;
+        // Only now: what was seen while the channels were counted would be taken off again.
+        let wanted = self.planned.borrow_mut().as_mut().map(Planned::spread);
         Ok(wanted.unwrap_or_default())
     }
 

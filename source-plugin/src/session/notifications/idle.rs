@@ -48,6 +48,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         self.judge_rejected(Vec::new(), now_us);
         {
             let mut board = self.shared.borrow_mut();
+            let _is_any_left = board.grasped(self.number, true);
             board.intake.partly_listening(Part::Listener(self.number), now_us);
             board.intake.publish();
         }

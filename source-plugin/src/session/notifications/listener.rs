@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::board::Shared;
 use super::parts::{Attached, Break, Lost, Pending, Settings, Unheard};
-use super::platform::{Answer, Channel, Platform, Rejected};
+use super::platform::{Answer, Channel, Platform};
+use super::refusals::Refusals;
 use super::standby::Standby;
 use super::wire::Wire;
 use crate::backoff::Backoff;
@@ -67,7 +68,7 @@ pub(crate) struct Listener<P, R> {
     pub(super) standby_at: Option<Instant>,
     /// The hand-over has no room left: the old channel is to be closed at once.
     pub(super) is_hold_full: bool,
-    pub(super) rejected: Vec<Rejected>,
+    pub(super) refusals: Refusals,
     /// When those are to be asked for again.
     pub(super) ask_rejected_at: Option<Instant>,
     pub(super) has_listened: bool,
@@ -117,7 +118,7 @@ impl<P: Platform, R: Rng> Listener<P, R> {
             pending: VecDeque::new(),
             standby_at: None,
             is_hold_full: false,
-            rejected: Vec::new(),
+            refusals: Refusals::default(),
             ask_rejected_at: None,
             has_listened: false,
         }

@@ -16,6 +16,7 @@ mod planned;
 pub(crate) mod platform;
 mod quota;
 mod reading;
+mod refusals;
 mod reuse;
 mod room;
 mod standby;

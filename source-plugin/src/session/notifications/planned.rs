@@ -70,8 +70,8 @@ impl Planned {
         }
     }
 
-    /// Takes what was looked up again.
-    pub(super) fn replan(&mut self, refreshed: Refreshed) -> Wanted {
+    /// Takes what was looked up again; what is wanted then is told by [`Self::spread`].
+    pub(super) fn replan(&mut self, refreshed: Refreshed) {
         let directory = refreshed.directory;
         let (plan, faults) = plan::replan(&refreshed.wishes, &directory);
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -96,7 +96,8 @@ impl Planned {
         }
         (self.plan, self.directory) = (plan, Rc::new(directory));
         self.wishes = refreshed.wishes;
-        self.spread()
+        // For the channels that it takes, which are counted before any of them is made.
+        let _wanted = self.spread();
     }
 
     /// Tells once which channels have come to be needed since the last call.

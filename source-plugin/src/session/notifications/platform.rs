@@ -53,6 +53,13 @@ pub(crate) struct Answer {
     pub(crate) rejected: Vec<Rejected>,
 }
 
+impl Answer {
+    /// Says whether none of the topics is to be had.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.permitted == 0 && !self.rejected.is_empty()
+    }
+}
+
 /// The topics of each channel.
 pub(crate) type Shares = Vec<Arc<[String]>>;
 

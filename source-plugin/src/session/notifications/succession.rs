@@ -96,8 +96,14 @@ impl<P: Platform, R: Rng> Listener<P, R> {
         (self.reuses, self.doubts) = (0, 0);
         self.take_over(channel, wire, topics, subscribed_at);
         if let Some((answer, _)) = answer {
+            let is_empty_handed = answer.is_refusal();
+            let _is_any_left = self.shared.borrow_mut().grasped(self.number, is_empty_handed);
             self.judge_rejected(answer.rejected, now_us);
         } else {
+            if let Some(attached) = &mut self.attached {
+                // Refused while the old channel was read to its end, so that nobody has heard of it.
+                attached.is_refused = subscribing.is_none();
+            }
             self.request = subscribing;
             if !is_stop {
                 self.enter(State::Subscribing);

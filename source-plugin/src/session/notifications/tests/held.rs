@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::rig::{Options, Rig, Say, with};
-use super::{SECOND, bodies};
+use super::{SECOND, bodies, gaps, pair};
+use crate::rest::RestError;
 use crate::session::Command;
 use crate::spool::storage::faulty::FaultyStorage;
 
@@ -176,4 +177,47 @@ fn since_the_beginning_ms(time: &Value) -> u64 {
     let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
     let begin: jiff::Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     u64::try_from(time.as_millisecond() - begin.as_millisecond()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_whose_topics_are_refused_while_the_old_channel_closes_asks_for_them_again() {
+    with(Options::living(LIFE_S * SECOND), |mut rig| async move {
+        let _session = rig.start();
+        rig.until(|status| status.subscribed).await;
+        rig.refuse_topics("c2", unavailable());
+        rig.until(|_| rig.connections().len() == 2).await;
+        // More than may be held, before the request for topics is answered; the close behind it is not answered for five
+        // seconds.
+        rig.say("c1", Say::Hang);
+        for number in 0..20 {
+            rig.say("c2", large(number));
+        }
+        rig.until(|status| status.handovers_total == 1).await;
+        let begun = Instant::now();
+        rig.until(|status| status.subscribed).await;
+        assert!(begun.elapsed() < 120 * SECOND, "{:?}", begun.elapsed());
+        rig.broadcast("t1", 100);
+        sleep(SECOND).await;
+        let records = rig.pull();
+        assert_eq!(bodies(&records).last(), Some(&100));
+        assert_eq!(gaps(&records), pair("reconnect"));
+    })
+    .await;
+}
+
+/// An event of 60 KiB.
+fn large(number: i64) -> Say {
+    let text = "x".repeat(60 << 10);
+    Say::Text(json!({
+        "topicName": "t1", "version": "2", "eventBody": {"number": number, "id": "e", "text": text}, "metadata": {},
+    }))
+}
+
+fn unavailable() -> RestError {
+    RestError::Answer {
+        call: "PUT /api/v2/notifications/channels/{id}/subscriptions at api.example.com".to_owned(),
+        status: 503,
+        code: None,
+        retry_after: None,
+    }
 }

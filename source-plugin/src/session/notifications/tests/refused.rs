@@ -153,3 +153,84 @@ async fn topics_without_room_are_a_gap_of_theirs_as_long_as_they_have_none() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_of_which_every_topic_is_refused_costs_the_others_nothing_and_is_a_gap_of_its_topics() {
+    let options = || Options {
+        shares: vec![vec!["t1"], vec!["t2", "t3"]],
+        ..Options::default()
+    };
+    with(options(), |mut rig| async move {
+        for topic in ["t2", "t3"] {
+            rig.reject(topic, "missing permission routing:queue:view");
+        }
+        rig.start();
+        rig.until(|status| status.subscribed).await;
+        let records = rig.pull();
+        assert_eq!(gaps(&records), pair("topic_rejected")[..1]);
+        assert_eq!(records[0].2["topics"], json!(["t2", "t3"]));
+        rig.broadcast("t1", 1);
+        sleep(100 * SECOND).await;
+        assert_eq!(bodies(&rig.pull()), [1]);
+        assert_eq!(rig.connections().len(), 2);
+        rig.permit_all();
+        sleep(310 * SECOND).await;
+        rig.broadcast("t2", 2);
+        sleep(SECOND).await;
+        let records = rig.pull();
+        assert_eq!(
+            (bodies(&records), gaps(&records)),
+            (vec![2], pair("topic_rejected")[1..].to_vec())
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_several_channels_ends_where_no_topic_of_any_is_permitted() {
+    let options = Options {
+        shares: vec![vec!["t1"], vec!["t2", "t3"]],
+        ..Options::default()
+    };
+    with(options, |mut rig| async move {
+        for topic in ["t1", "t2", "t3"] {
+            rig.reject(topic, "missing permission routing:queue:view");
+        }
+        rig.start();
+        let ending = tokio::time::timeout(900 * SECOND, rig.ending()).await;
+        let (status, told) = ending.expect("the source ends");
+        assert_eq!(status, plugin_abi::status::AUTH);
+        assert!(told.contains("none of the topics is permitted"), "{told}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_every_conversation_is_refused_is_one_gap_of_its_kind_while_conversations_come_and_go() {
+    let (acw, wrapup) = (
+        "v2.detail.events.conversation.{id}.acw",
+        "v2.detail.events.conversation.{id}.wrapup",
+    );
+    with(Options::default(), |mut rig| async move {
+        let of = [
+            "v2.detail.events.conversation.1?acw&wrapup",
+            "v2.detail.events.conversation.2?acw&wrapup",
+        ];
+        for topic in of {
+            rig.reject(topic, "missing permission analytics:conversationDetail:view");
+        }
+        rig.start();
+        rig.until(|status| status.subscribed).await;
+        for topics in [vec!["t1", of[0]], vec!["t1", of[0], of[1]], vec!["t1", of[1]]] {
+            rig.wish(&[topics]);
+            sleep(310 * SECOND).await;
+        }
+        let records = rig.pull();
+        assert_eq!(gaps(&records), pair("topic_rejected")[..1]);
+        assert_eq!(records[0].2["topics"], json!([acw, wrapup]));
+        rig.wish(&[vec!["t1"]]);
+        sleep(310 * SECOND).await;
+        assert_eq!(gaps(&rig.pull()), pair("topic_rejected")[1..]);
+    })
+    .await;
+}
