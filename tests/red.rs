@@ -41,6 +41,46 @@ fn every_patch_names_its_test_and_what_it_takes_away() {
     }
 }
 
+/// The arguments must be such that `cargo test ARGUMENTS --locked` finds a test.
+#[test]
+fn every_patch_names_a_test_that_is_there() {
+    let mut code = String::new();
+    read_code(root(), &mut code);
+    for patch in patches() {
+        let text = std::fs::read_to_string(&patch).unwrap();
+        let arguments: Vec<&str> = text.lines().next().unwrap()["# test: ".len()..]
+            .split_whitespace()
+            .collect();
+        assert!(!arguments.contains(&"--locked"), "{}", patch.display());
+        let [.., option, filter] = arguments.as_slice() else {
+            panic!("{}: {arguments:?}", patch.display());
+        };
+        // without a filter the whole target is run
+        if ["-p", "--test", "--bin"].contains(option) || filter.starts_with('-') {
+            continue;
+        }
+        let name = filter.trim_end_matches(':').rsplit("::").next().unwrap();
+        assert!(
+            code.contains(&format!("fn {name}")) || code.contains(&format!("mod {name}")),
+            "{}: no test and no module {name:?}",
+            patch.display()
+        );
+    }
+}
+
+/// Reads every Rust file below a folder, but for what is built or hidden.
+fn read_code(folder: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            read_code(&path, code);
+        } else if name.ends_with(".rs") {
+            code.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
 #[test]
 fn every_patch_fits_the_tree() {
     if !root().join(".git").exists() {
