@@ -94,10 +94,8 @@ fn a_position_of_another_spool_skips_nothing_of_this_one_and_is_told() {
     assert_ne!(of_this, of_other);
 }
 
-#[test]
-fn a_spool_from_a_snapshot_meets_a_position_of_its_later_life_and_delivers_nothing_of_it_again() {
-    let Some(broker) = Broker::shared() else { return };
-    let places = Places::create(broker);
+/// A shard whose first process was killed, its spool, and a copy of that from then.
+fn snapshot(places: &Places) -> (Rig, PathBuf, PathBuf) {
     let options = Options {
         rate: 1_000,
         ..Options::default()
@@ -110,6 +108,14 @@ fn a_spool_from_a_snapshot_meets_a_position_of_its_later_life_and_delivers_nothi
     adapter.signal(Signal::SIGKILL);
     rig::wait_for_end(&mut adapter, DEADLINE);
     copy(&dir, &snapshot);
+    (rig, dir, snapshot)
+}
+
+#[test]
+fn a_spool_from_a_snapshot_meets_a_position_of_its_later_life_and_delivers_nothing_of_it_again() {
+    let Some(broker) = Broker::shared() else { return };
+    let places = Places::create(broker);
+    let (rig, dir, snapshot) = snapshot(&places);
     for _ in 0..2 {
         let mut adapter = rig.start();
         scene::wait_until_resolved(&mut adapter, 500);
@@ -147,17 +153,7 @@ fn a_spool_from_a_snapshot_meets_a_position_of_its_later_life_and_delivers_nothi
 fn what_a_spool_from_a_snapshot_heard_while_the_brokers_were_away_outlives_its_process() {
     let Some(broker) = Broker::shared() else { return };
     let places = Places::create(broker);
-    let options = Options {
-        rate: 1_000,
-        ..Options::default()
-    };
-    let rig = places.shard(options);
-    let (dir, snapshot) = (spool(&rig), rig.folder().join("snapshot"));
-    let mut adapter = rig.start();
-    scene::wait_until_resolved(&mut adapter, 300);
-    adapter.signal(Signal::SIGKILL);
-    rig::wait_for_end(&mut adapter, DEADLINE);
-    copy(&dir, &snapshot);
+    let (rig, dir, snapshot) = snapshot(&places);
     // further than the copy will come in the epoch of the same number; killed, since the gap of a stop would stay open
     // and excuse whatever the copy loses
     let mut adapter = rig.start();

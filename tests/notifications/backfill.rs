@@ -294,15 +294,8 @@ fn is_control(line: &Value, name: &str, cause: &str) -> bool {
 
 #[test]
 fn gaps_of_killed_processes_are_filled_by_the_one_that_lives_and_closed_once() {
-    let mut options = simulator::Options::default();
-    options.notifications.updates_per_s = 100;
-    let rig = Rig::new(options)
-        .over_notifications()
-        .set("delivery.to", "lines")
-        .set("source.config.backfill", "conversations");
+    let (rig, mut process) = filling();
     let mut lines = Vec::new();
-    let mut process = rig.start();
-    until(&process, "events", |lines| lines.len() > 50);
     process.signal(Signal::SIGKILL);
     process.wait(PATIENCE);
     lines.extend(printed(&process));

@@ -89,8 +89,8 @@ fn a_second_adapter_on_the_same_spool_is_refused_and_the_first_goes_on() {
     assert_eq!(rig::stop(&mut third, SOON).code, Some(0));
 }
 
-#[test]
-fn a_spool_of_another_format_version_is_refused_and_left_as_it_is() {
+/// A configuration whose spool, a folder, a run has written and another version of the program might have.
+fn written_in_format(version: u32) -> (Rig, PathBuf) {
     let rig = rig();
     let mut adapter = rig.start();
     adapter.wait_for_line(Stream::Stderr, "subscribed", SOON);
@@ -99,9 +99,15 @@ fn a_spool_of_another_format_version_is_refused_and_left_as_it_is() {
     for file in image(&spool).into_keys() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         if name == "identity" || name.ends_with(".segment") || name.ends_with(".index") {
-            restamp(&file, 3);
+            restamp(&file, version);
         }
     }
+    (rig, spool)
+}
+
+#[test]
+fn a_spool_of_another_format_version_is_refused_and_left_as_it_is() {
+    let (rig, spool) = written_in_format(3);
     let before = image(&spool);
     let refusal = "identity has spool format 3, this program reads 1 to 2: use the program that wrote it to empty the spool";
     let refused = rig.launch(&[]).run(SOON);
@@ -140,17 +146,7 @@ fn shown(spool: &Path) -> Value {
 
 #[test]
 fn a_spool_of_the_previous_format_version_is_gone_on_with() {
-    let rig = rig();
-    let mut adapter = rig.start();
-    adapter.wait_for_line(Stream::Stderr, "subscribed", SOON);
-    assert_eq!(rig::stop(&mut adapter, SOON).code, Some(0));
-    let spool = rig.folder().join("spool");
-    for file in image(&spool).into_keys() {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        if name == "identity" || name.ends_with(".segment") || name.ends_with(".index") {
-            restamp(&file, 1);
-        }
-    }
+    let (rig, spool) = written_in_format(1);
     let before = shown(&spool);
     assert_eq!(
         (&before["format"], &before["openings"]),
